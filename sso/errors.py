@@ -30,7 +30,7 @@ class BadRequest(SSOError):
 
 
 class ForwardedHeadersRefused(BadRequest):
-    """A trusted proxy sent ``X-Forwarded-*`` headers that are malformed or disagree: nothing in them counts."""
+    """A trusted proxy sent ``X-Forwarded-*`` headers that are malformed or disagree: none counts."""
 
 
 class ReturnAddressRefused(SSOError):
