@@ -21,7 +21,8 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 def is_host_name(text: str) -> bool:
     """Whether ``text`` is a lower-case ASCII host name: letters, digits, inner hyphens.
 
-    At most 253 characters, 63 a label. Addresses are not names: neither ``10.0.0.1`` nor the many spellings a browser would turn into one.
+    At most 253 characters, 63 a label. Addresses are not names: neither ``10.0.0.1`` nor the many
+    spellings a browser would turn into one.
     """
     if len(text) > 253 or not _HOST.fullmatch(text):
         return False
