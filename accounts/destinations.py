@@ -1,0 +1,46 @@
+"""Where somebody goes after signing in or out: an address of a registered app, or of the hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from django.http import QueryDict
+
+from sso import registry_mirror, return_addresses
+from sso.requests import HubRequest
+
+if TYPE_CHECKING:
+    from sso.origins import Origin
+    from sso.registry import App, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """An address rebuilt from its parts, and the app it belongs to (none: the hub itself)."""
+
+    address: str
+    app: App | None
+
+
+def read(request: HubRequest, params: QueryDict) -> Destination | None:
+    """The return address among ``params``, or ``None`` when there is none.
+
+    Raises:
+        BadRequest: it came twice with different values.
+        ReturnAddressRefused: it belongs to no registered app. Nothing of it may be shown or followed.
+        StoreUnavailable: the registry is not known, so nothing can be said about any address.
+    """
+    raw = return_addresses.from_query(params)
+    return None if raw is None else _resolve(request, raw, registry_mirror.current())
+
+
+def _resolve(request: HubRequest, raw: str, registry: Registry) -> Destination:
+    def registered(origin: Origin) -> tuple[str, ...] | None:
+        app = registry.app_of_origin(str(origin))
+        return app.return_addresses if app else None
+
+    address = return_addresses.resolve(raw, hub=request.site.hub, origins=registered)
+    parts = urlsplit(address)
+    return Destination(address, registry.app_of_origin(f"{parts.scheme}://{parts.netloc}"))

@@ -1,0 +1,140 @@
+"""The pages: sign in, sign out, my apps."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponse, HttpResponseBase
+from django.views.decorators.debug import sensitive_post_parameters
+
+from accounts import authentication, bounces, destinations, launcher, words
+from accounts.destinations import Destination
+from accounts.forms import SignInForm
+from accounts.pages import answers, let_forms_end_at, page, see_other
+from sso import registry_mirror, sign_ins
+from sso.errors import BadCredentials, ReturnAddressRefused, TooManyAttempts
+from sso.requests import HubRequest
+
+log = logging.getLogger("sso.pages")
+
+
+@answers("GET")
+def home(request: HubRequest) -> HttpResponseBase:
+    """``GET /`` — the apps of whoever is signed in; everybody else signs in first."""
+    if not request.user.is_authenticated:
+        return see_other("/login/")
+    apps = launcher.apps_for(request.user, registry_mirror.current())
+    return page(request, "accounts/home.html", {"apps": apps, "who": words.name_of(request.user)})
+
+
+@sensitive_post_parameters("password")
+@answers("GET", "POST")
+def login(request: HubRequest) -> HttpResponseBase:
+    """``GET /login/`` shows the form, or sends back who is signed in; ``POST`` signs in."""
+    try:
+        destination = _destination(request)
+    except ReturnAddressRefused as refusal:
+        return _refused(request, refusal)
+    if request.method == "POST":
+        return _sign_in(request, destination)
+    if request.user.is_authenticated:
+        return _straight_back(request, destination)
+    return _form(request, destination, SignInForm())
+
+
+@answers("GET", "POST")
+def logout(request: HubRequest) -> HttpResponseBase:
+    """``GET /logout/`` asks, ``POST`` ends this browser's sign-in everywhere.
+
+    A refused return address stops nobody from signing out: it only is not followed.
+    """
+    if request.method == "POST":
+        return _sign_out(request)
+    try:
+        destination = _destination(request)
+    except ReturnAddressRefused as refusal:
+        return _refused(request, refusal)
+    if not request.user.is_authenticated:
+        return page(request, "accounts/signed_out.html", {"destination": destination})
+    context = {"destination": destination, "who": words.name_of(request.user)}
+    return _with_way_out(page(request, "accounts/logout.html", context), destination)
+
+
+def _destination(request: HubRequest) -> Destination | None:
+    return destinations.read(request, request.POST if request.method == "POST" else request.GET)
+
+
+def _refused(request: HubRequest, refusal: ReturnAddressRefused, *, signed_out: bool = False) -> HttpResponse:
+    log.info("return_address_refused: %s", refusal)
+    context = {"signed_out": signed_out}
+    return page(request, "return_address_refused.html", context, status=refusal.status)
+
+
+def _with_way_out(response: HttpResponse, destination: Destination | None) -> HttpResponse:
+    app = destination.app if destination else None
+    return let_forms_end_at(response, app.origins) if app else response
+
+
+def _form(
+    request: HubRequest, destination: Destination | None, form: SignInForm, problem: str = "", **answer: Any
+) -> HttpResponse:
+    context = {"destination": destination, "form": form, "problem": problem}
+    return _with_way_out(page(request, "accounts/login.html", context, **answer), destination)
+
+
+def _sign_in(request: HubRequest, destination: Destination | None) -> HttpResponseBase:
+    form = SignInForm(request.POST)
+    if not form.is_valid():
+        return _form(request, destination, form, status=400)
+    given = form.cleaned_data
+    try:
+        user = authentication.check(request.client_address, given["username"], given["password"])
+    except (BadCredentials, TooManyAttempts) as refusal:
+        problem = words.refusal(refusal)
+        return _form(request, destination, form, problem, status=refusal.status, headers=refusal.headers)
+    sign_ins.start(request, user, remember=given["remember"])
+    return see_other(destination.address if destination else "/")
+
+
+def _straight_back(request: HubRequest, destination: Destination | None) -> HttpResponseBase:
+    """Back to where they came from, unless that only sends them here again."""
+    if destination is None or destination.app is None:
+        return see_other(destination.address if destination else "/")
+    seen = bounces.Bounces.of(request).and_to(destination.address)
+    if seen.too_many:
+        return _cookie_trouble(request, destination)
+    response = see_other(destination.address)
+    seen.remember_on(response)
+    return response
+
+
+def _cookie_trouble(request: HubRequest, destination: Destination) -> HttpResponse:
+    state = request.shared_cookie_state
+    log.warning(
+        "cookie_trouble: %s keeps sending back, shared cookie %s",
+        destination.app and destination.app.name,
+        state,
+    )
+    context = {
+        "destination": destination,
+        "state": state,
+        "cookie": settings.SSO_COOKIE_NAME,
+        "domain": request.site.domain,
+    }
+    response = page(request, "accounts/cookie_trouble.html", context, status=409)
+    bounces.forget_on(response)
+    return response
+
+
+def _sign_out(request: HubRequest) -> HttpResponseBase:
+    sign_ins.end_here(request)
+    try:
+        destination = _destination(request)
+        response: HttpResponse = see_other(destination.address if destination else "/logout/")
+    except ReturnAddressRefused as refusal:
+        response = _refused(request, refusal, signed_out=True)
+    # Empties what the back button could show. Never "cookies": that would take the other apps' as well.
+    response["Clear-Site-Data"] = '"cache"'
+    return response

@@ -1,0 +1,37 @@
+"""Sentences for people that depend on something."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from sso.errors import BadCredentials, TooManyAttempts
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+
+def name_of(user: AbstractBaseUser) -> str:
+    """What to call somebody: the full name, else the username."""
+    return str(getattr(user, "name", "") or user.get_username())
+
+
+def refusal(error: BadCredentials | TooManyAttempts) -> str:
+    """Why nobody was signed in, in one sentence that is the same whoever was meant."""
+    if isinstance(error, TooManyAttempts):
+        wait = in_words(int(error.headers.get("Retry-After", "1")))
+        return _("There were too many attempts. Please wait %(wait)s, then try again.") % {"wait": wait}
+    return _("That username and password do not belong together.")
+
+
+def in_words(seconds: int) -> str:
+    """A wait of whole ``seconds``, never understated: ``40 seconds``, ``2 minutes``, ``1 hour``."""
+    if seconds < 60:
+        return ngettext("%(n)d second", "%(n)d seconds", seconds) % {"n": seconds}
+    if seconds < 3600:
+        minutes = -(-seconds // 60)
+        return ngettext("%(n)d minute", "%(n)d minutes", minutes) % {"n": minutes}
+    hours = -(-seconds // 3600)
+    return ngettext("%(n)d hour", "%(n)d hours", hours) % {"n": hours}
