@@ -71,6 +71,12 @@ class CsrfFailed(SSOError):
     public = "The CSRF token is missing or wrong. Fetch /api/csrf and send it as X-CSRF-Token."
 
 
+class Forbidden(SSOError):
+    """Signed in, but this is not theirs to do."""
+
+    code, status, public = "forbidden", 403, "You may not do that."
+
+
 class NotFound(SSOError):
     """No such thing, or none that the caller may know of."""
 
@@ -113,3 +119,9 @@ class TryAgain(SSOError):
     def __init__(self, detail: str = "", *, retry_after: int = 1) -> None:
         """``retry_after`` is in whole seconds, at least one."""
         super().__init__(detail, headers={"Retry-After": str(max(1, retry_after))})
+
+
+class InternalError(SSOError):
+    """A fault of ours; the log has the whole of it."""
+
+    code, status, public = "internal_error", 500, "Something went wrong here. It has been logged."

@@ -1,0 +1,45 @@
+"""Changes of people and groups that do not pass through ``User.save``: sessions follow those too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
+from django.dispatch import receiver
+
+from accounts.models import User
+from sso.outbox import identity_changed
+
+
+@receiver(post_delete, sender=User)
+def _person_deleted(instance: User, **_: Any) -> None:
+    identity_changed([instance.pk])
+
+
+@receiver(m2m_changed, sender=User.groups.through)
+def _membership_changed(
+    instance: User | Group, action: str, reverse: bool, pk_set: set[Any] | None, **_: Any
+) -> None:
+    if isinstance(instance, User):
+        if action in ("post_add", "post_remove", "post_clear"):
+            identity_changed([instance.pk])
+    elif reverse and action in ("post_add", "post_remove"):
+        identity_changed(pk_set or ())
+    elif reverse and action == "pre_clear":  # afterwards nobody knows who they were
+        identity_changed(_members(instance))
+
+
+@receiver(post_save, sender=Group)
+def _group_renamed(instance: Group, created: bool, **_: Any) -> None:
+    if not created:
+        identity_changed(_members(instance))
+
+
+@receiver(pre_delete, sender=Group)
+def _group_deleted(instance: Group, **_: Any) -> None:
+    identity_changed(_members(instance))
+
+
+def _members(group: Group) -> list[Any]:
+    return list(User.objects.filter(groups=group).values_list("pk", flat=True))

@@ -1,0 +1,167 @@
+"""Django's settings, from the typed environment; what may be set is in ``docs/settings.md``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import dj_database_url
+
+from authserver.environment import EnvironmentRefused, read_environment
+
+try:
+    env = read_environment()
+except EnvironmentRefused as refused:
+    sys.exit(str(refused))
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+SECRET_KEY = env.secret_key
+SECRET_KEY_FALLBACKS = list(env.secret_key_fallbacks)
+DEBUG = env.debug
+ALLOWED_HOSTS = list(env.sites.hub_hosts)
+
+SSO_DATA_DIR = env.data_dir
+SSO_REDIS_URL = env.redis_url
+SSO_REDIS_PREFIX = env.redis_prefix
+SSO_REDIS_TIMEOUT = env.redis_timeout
+SSO_SITES = env.sites
+SSO_OLDER_COOKIE_DOMAINS = env.older_cookie_domains
+SSO_COOKIE_NAME = env.cookie_name
+SSO_IDLE_TIMEOUT = env.idle_timeout
+SSO_ABSOLUTE_LIFETIME = env.absolute_lifetime
+SSO_REMEMBER_LIFETIME = env.remember_lifetime
+SSO_TRUSTED_PROXIES = env.trusted_proxies
+
+INSTALLED_APPS = [
+    "accounts",
+    "sso",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "corsheaders",
+    "csp",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+]
+
+MIDDLEWARE = [
+    "sso.middleware.addressing.AddressingMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "sso.api.cors.CorsMiddleware",
+    "sso.middleware.cookies.CookiesMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "sso.api.csrf.CsrfMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "sso.middleware.outages.OutagesMiddleware",
+]
+
+ROOT_URLCONF = "authserver.urls"
+WSGI_APPLICATION = "authserver.wsgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+            ]
+        },
+    }
+]
+SSO_BRAND = "Single sign-on"
+
+# -- stores
+
+_SQLITE = {"transaction_mode": "IMMEDIATE", "timeout": 5, "init_command": "PRAGMA journal_mode=WAL;"}
+DATABASES = {"default": dj_database_url.parse(env.database_url, conn_max_age=60, conn_health_checks=True)}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["OPTIONS"] = _SQLITE
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# -- people
+
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "login"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.BCryptSHA256PasswordHasher",
+]
+_RULES = "django.contrib.auth.password_validation."
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": _RULES + "MinimumLengthValidator", "OPTIONS": {"min_length": 15}},
+    {"NAME": "accounts.validators.MaximumLengthValidator"},
+    {"NAME": _RULES + "CommonPasswordValidator"},
+    {
+        "NAME": _RULES + "UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ["username", "email", "name"]},
+    },
+]
+
+# -- sessions and cookies; every cookie but the shared one stays on the hub's host
+
+SESSION_ENGINE = "sso.hub_sessions"
+SESSION_COOKIE_NAME = "__Host-sso_hub"
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_NAME = "__Host-sso_csrf"
+CSRF_COOKIE_SECURE = True
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_AGE = None
+LANGUAGE_COOKIE_NAME = "__Host-sso_language"
+LANGUAGE_COOKIE_SECURE = True
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
+# -- headers
+
+SECURE_HSTS_SECONDS = 2 * 365 * 24 * 3600
+SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "manifest-src": ["'self'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "object-src": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+CORS_ALLOW_CREDENTIALS = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
+
+# -- pages
+
+STATIC_URL = "static/"
+STATIC_ROOT = env.data_dir / "static"
+WHITENOISE_USE_FINDERS = True
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"()": "authserver.logs.OneLine", "format": "%(asctime)s %(levelname)s %(name)s %(message)s"}
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {"django.request": {"level": "ERROR"}},
+}

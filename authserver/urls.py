@@ -1,0 +1,11 @@
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("accounts.urls")),
+    path("", include("sso.api.urls")),
+]
+
+handler400 = "sso.error_responses.bad_request"
+handler403 = "sso.error_responses.permission_denied"
+handler404 = "sso.error_responses.not_found"
+handler500 = "sso.error_responses.server_error"

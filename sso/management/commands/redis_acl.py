@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+#: Reading, reporting activity, and being told of changes; nothing else (no KEYS, no SCAN, no write).
+COMMANDS = "-@all +get +getex +ping +hello +auth +client|tracking +client|id +client|setname +client|setinfo +subscribe"
+
+
+class Command(BaseCommand):
+    help = "Print the ACL line that lets an app read shared sessions in Redis, and do nothing else."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("app", help="the Redis user's name")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        prefix = settings.SSO_REDIS_PREFIX
+        self.stdout.write(
+            f"ACL SETUSER {options['app']} on >CHOOSE-A-LONG-PASSWORD resetkeys ~{prefix}session:* "
+            f"resetchannels &__redis__:invalidate {COMMANDS}"
+        )

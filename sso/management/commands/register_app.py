@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+
+from sso.models import RelyingApp
+from sso.registration import register
+
+
+class Command(BaseCommand):
+    help = "Register a relying app and print its id and secret, once."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", help="small letters, digits and hyphens")
+        parser.add_argument(
+            "--origin", action="append", required=True, metavar="URL", help="https://app.example.com"
+        )
+        parser.add_argument("--return-address", action="append", default=[], metavar="URL")
+        parser.add_argument("--group", action="append", default=[], help="only its members may use the app")
+        parser.add_argument("--title", default="", help="what people see")
+        parser.add_argument("--launch-url", default="", help="where My apps leads")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if RelyingApp.objects.filter(name=options["name"]).exists():
+            raise CommandError(f"An app named {options['name']} exists already. Choose another name.")
+        app = RelyingApp(
+            name=options["name"],
+            title=options["title"],
+            origins=options["origin"],
+            return_addresses=options["return_address"],
+            groups=options["group"],
+            launch_url=options["launch_url"],
+        )
+        try:
+            secret = register(app)
+        except ValidationError as error:
+            raise CommandError("\n".join(error.messages)) from None
+        if options["json"]:
+            shown = {
+                "name": app.name,
+                "client_id": app.client_id,
+                "client_secret": secret,
+                "origins": app.origins,
+            }
+            self.stdout.write(json.dumps(shown))
+            return
+        self.stdout.write(f"Registered {app.name} for {', '.join(app.origins)}.")
+        self.stdout.write(f"client id:     {app.client_id}\nclient secret: {secret}")
+        self.stdout.write("The secret is shown this once. Keep it where only the app can read it.")

@@ -1,0 +1,126 @@
+"""What the auth server keeps in SQL beside people: relying apps, and changes that sessions must follow."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models, transaction
+from django.utils.translation import gettext_lazy as _
+
+from sso.access import AccessPolicy
+from sso.origins import Origin
+from sso.registry import App
+
+
+def _strings() -> models.JSONField[Any, Any]:
+    return models.JSONField(default=list, blank=True)
+
+
+class RelyingApp(models.Model):
+    """An app that trusts us. Saving one publishes the registry to every process."""
+
+    name = models.CharField(
+        max_length=60,
+        unique=True,
+        validators=[RegexValidator(r"\A[a-z0-9][a-z0-9-]*\Z", _("Use small letters, digits and hyphens."))],
+    )
+    title = models.CharField(max_length=120, blank=True, help_text=_("What people see; the name if empty."))
+    client_id = models.CharField(max_length=60, unique=True, editable=False)
+    secret_hashes: Any = models.JSONField(default=list, editable=False)
+    origins: Any = _strings()
+    return_addresses: Any = models.JSONField(
+        default=list, blank=True, help_text=_("Empty: any address of the origins. Otherwise exactly these.")
+    )
+    groups: Any = models.JSONField(
+        default=list, blank=True, help_text=_("Empty: everybody. Otherwise members of any of these groups.")
+    )
+    launch_url = models.CharField(
+        max_length=500, blank=True, help_text=_("Where My apps leads; the first origin if empty.")
+    )
+    access: Any = models.JSONField(default=dict, blank=True)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.title or self.name
+
+    def clean(self) -> None:
+        """Put origins in canonical form; refuse what is not one, and an origin that another app has."""
+        errors: dict[str, list[str]] = {}
+        self.origins = _canonical_origins(self.origins, errors)
+        others = RelyingApp.objects.exclude(pk=self.pk)
+        for other in others:
+            for origin in set(self.origins) & set(other.origins):
+                errors.setdefault("origins", []).append(f"{origin} belongs to the app {other.name} already.")
+        self._clean_addresses(errors)
+        try:
+            msgspec.convert(self.access, AccessPolicy)
+        except msgspec.ValidationError as error:
+            errors["access"] = [str(error)]
+        if errors:
+            raise ValidationError(cast(Any, errors))
+
+    def _clean_addresses(self, errors: dict[str, list[str]]) -> None:
+        for field, addresses in (
+            ("return_addresses", self.return_addresses),
+            ("launch_url", [self.launch_url]),
+        ):
+            for address in filter(None, addresses):
+                if not any(address == o or address.startswith(o + "/") for o in self.origins):
+                    errors.setdefault(field, []).append(f"{address} is at none of this app's origins.")
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        from sso.registry_publishing import publish
+
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            transaction.on_commit(publish)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        from sso.registry_publishing import publish
+
+        with transaction.atomic():
+            done = super().delete(*args, **kwargs)
+            transaction.on_commit(publish)
+        return done
+
+    def as_app(self) -> App:
+        """The published value."""
+        return App(
+            name=self.name,
+            title=self.title or self.name,
+            client_id=self.client_id,
+            secret_hashes=tuple(self.secret_hashes),
+            origins=tuple(self.origins),
+            return_addresses=tuple(self.return_addresses),
+            groups=tuple(self.groups),
+            launch_url=self.launch_url or (self.origins[0] + "/" if self.origins else ""),
+            access=msgspec.convert(self.access, AccessPolicy),
+        )
+
+
+def _canonical_origins(texts: list[str], errors: dict[str, list[str]]) -> list[str]:
+    origins = []
+    for text in texts:
+        try:
+            origins.append(str(Origin.parse(text)))
+        except ValueError as error:
+            errors.setdefault("origins", []).append(str(error))
+    if not texts:
+        errors.setdefault("origins", []).append("Name at least one origin, such as https://app.example.com.")
+    return list(dict.fromkeys(origins))
+
+
+class IdentityChange(models.Model):
+    """A changed person whose sessions are not yet in line; normally gone within milliseconds."""
+
+    user_id = models.UUIDField()
+    created = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return str(self.user_id)

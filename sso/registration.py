@@ -1,0 +1,20 @@
+"""Registering relying apps: validation, identifier and first secret in one step."""
+
+from __future__ import annotations
+
+from secrets import token_hex
+
+from sso.models import RelyingApp
+from sso.registry_publishing import new_secret
+
+
+def register(app: RelyingApp) -> str:
+    """Validate and save a new app; returns its secret, which is kept only as a hash.
+
+    Raises ``ValidationError`` naming each field that is wrong.
+    """
+    app.client_id = app.client_id or f"{app.name}-{token_hex(4)}"
+    secret = new_secret(app)
+    app.full_clean()
+    app.save()
+    return secret

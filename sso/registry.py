@@ -1,0 +1,82 @@
+"""The relying apps as everybody reads them: one published value, looked up by origin, client or name.
+
+The auth server writes it to ``<prefix>registry`` from SQL; hub and edge processes read it from there
+and are told of changes by a push, so no validation ever waits for a database.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import msgspec
+
+from sso.access import AccessPolicy
+
+
+class App(msgspec.Struct, frozen=True, kw_only=True):
+    """One relying app. Origins and addresses are in canonical, serialised form."""
+
+    name: str
+    title: str
+    client_id: str
+    #: SHA-256 (hex) of each secret that is valid now: one, or two while it is being rotated.
+    secret_hashes: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    #: Empty: any address of its origins. Otherwise exactly these, with any query.
+    return_addresses: tuple[str, ...] = ()
+    #: Empty: everybody who is signed in. Otherwise members of any of these groups.
+    groups: tuple[str, ...] = ()
+    launch_url: str = ""
+    access: AccessPolicy = AccessPolicy()
+
+    def admits(self, groups: tuple[str, ...]) -> bool:
+        """Whether somebody in ``groups`` may use this app at all."""
+        return not self.groups or not set(self.groups).isdisjoint(groups)
+
+
+class _Document(msgspec.Struct, frozen=True):
+    v: int
+    apps: tuple[App, ...]
+
+
+class Registry:
+    """An immutable set of apps with the look-ups a request needs, each one dictionary access."""
+
+    def __init__(self, apps: tuple[App, ...] = ()) -> None:
+        self.apps = apps
+        self._by_origin = {origin: app for app in apps for origin in app.origins}
+        self._by_client = {app.client_id: app for app in apps}
+        self._by_name = {app.name: app for app in apps}
+
+    @property
+    def origins(self) -> frozenset[str]:
+        return frozenset(self._by_origin)
+
+    def app_of_origin(self, origin: str) -> App | None:
+        """The app registered for this exact serialised origin."""
+        return self._by_origin.get(origin)
+
+    def app_of_client(self, client_id: str) -> App | None:
+        return self._by_client.get(client_id)
+
+    def app_named(self, name: str) -> App | None:
+        return self._by_name.get(name)
+
+    def encode(self) -> bytes:
+        return msgspec.json.encode(_Document(v=1, apps=self.apps))
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Registry:
+        """Read what :meth:`encode` wrote; unknown fields are ignored.
+
+        Raises ``ValueError`` for anything else: a registry that cannot be read is unknown, not empty.
+        """
+        document = msgspec.json.decode(raw, type=_Document)
+        if document.v != 1:
+            raise ValueError(f"registry version {document.v} is not ours")
+        return cls(document.apps)
+
+
+def secret_hash(secret: str) -> str:
+    """How a client secret is kept: it has 256 random bits, so one SHA-256 is enough (no dictionary to try)."""
+    return sha256(secret.encode()).hexdigest()

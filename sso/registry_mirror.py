@@ -1,0 +1,50 @@
+"""The registry for Django code: read from memory, told of changes by a push from Redis.
+
+Whenever the link to Redis comes up, and whenever the published registry is found missing, the hub publishes
+what SQL says: a change that was saved while Redis was away arrives as soon as it is back.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+from sso_client.errors import StoreUnavailable
+from sso_client.memory import TrackedReader
+
+from sso import redis
+from sso.outbox import follow_pending
+from sso.registry import Registry
+from sso.registry_publishing import publish
+
+log = logging.getLogger("sso.registry")
+
+
+def current() -> Registry:
+    """The registry as of less than a second ago. Raises ``StoreUnavailable`` when Redis does not answer."""
+    registry = _reader().get(redis.keys().registry)
+    return registry if registry is not None else publish()
+
+
+@cache
+def _reader() -> TrackedReader[Registry]:
+    return TrackedReader(
+        redis.url(),
+        prefixes=[redis.keys().registry],
+        decode=Registry.decode,
+        timeout=settings.SSO_REDIS_TIMEOUT,
+        on_link_up=catch_up,
+    )
+
+
+def catch_up() -> None:
+    """Do what a Redis that was away has missed: publish the registry, follow pending changes of people."""
+    try:
+        publish()
+        follow_pending()
+    except (StoreUnavailable, DatabaseError) as error:
+        log.warning("catch_up_failed error=%s", type(error).__name__)
+    finally:
+        close_old_connections()

@@ -1,0 +1,37 @@
+"""From SQL to Redis: the registry as every process reads it."""
+
+from __future__ import annotations
+
+import logging
+from secrets import token_urlsafe
+
+from sso.models import RelyingApp
+from sso.redis import answering, keys
+from sso.registry import Registry, secret_hash
+
+log = logging.getLogger("sso.registry")
+
+
+def from_database() -> Registry:
+    return Registry(tuple(app.as_app() for app in RelyingApp.objects.all()))
+
+
+def publish() -> Registry:
+    """Write the registry if it differs from what Redis has; processes are told by a push.
+
+    Raises ``StoreUnavailable``; the hub publishes again whenever its link to Redis comes up.
+    """
+    registry = from_database()
+    document = registry.encode()
+    with answering() as redis:
+        if redis.get(keys().registry) != document:
+            redis.set(keys().registry, document)
+            log.info("registry_published apps=%d", len(registry.apps))
+    return registry
+
+
+def new_secret(app: RelyingApp) -> str:
+    """Give the app one more secret (the newest two are valid) and return it: it is shown this once only."""
+    secret = token_urlsafe(32)
+    app.secret_hashes = [secret_hash(secret), *app.secret_hashes][:2]
+    return secret

@@ -1,0 +1,30 @@
+"""The request as the middleware hands it to views: what it adds, with types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.http import HttpRequest
+
+if TYPE_CHECKING:
+    from sso.hub_sessions import SessionStore
+    from sso.sign_ins import SharedCookie
+    from sso.sites import Site
+
+
+class HubRequest(HttpRequest):
+    """For annotations only; Django makes the object, ``sso.middleware`` fills it."""
+
+    #: The site whose hub was addressed.
+    site: Site  # type: ignore[assignment]  # Django's own "sites" app is not in use
+    #: The client's address as far as trusted proxies vouch for it.
+    client_address: str
+    #: The one well-formed shared cookie that arrived, if exactly one did. Secret.
+    shared_cookie_value: str | None
+    #: "ok" | "absent" | "conflict" | "foreign" (not of this browser's sign-in, or no longer alive).
+    shared_cookie_state: str
+    #: Set by flows: the shared cookie that the response carries.
+    shared_cookie_to_set: SharedCookie | None
+    #: Set by flows: both cookies are to be cleared.
+    signed_out: bool
+    session: SessionStore

@@ -1,0 +1,222 @@
+"""Sign-in records in Redis, ``signin:<sid>`` (hashes), and each user's index, ``user:<id>`` (sorted sets).
+
+Every write touches one key, so the same code serves a single server, Sentinel and Cluster.
+Two promises are kept here. A sign-in is written to its user's index *before* anything else exists of
+it, and every shared session is named in ``signin:<sid>`` *before* it is published: "sign out
+everywhere" can never miss a live record. And ``ended`` is set before anything is deleted, so nothing
+can be added to a sign-in that is being ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sso.redis import answering, keys
+
+#: Nil for a sign-in that has ended, or never was.
+_UNLESS_ENDED = """
+local now = redis.call('HMGET', KEYS[1], 'user', 'ended')
+if not now[1] or now[2] then return nil end
+"""
+
+#: Adds fields to a sign-in that lives, and answers its revision.
+_ADD = f"""{_UNLESS_ENDED}
+redis.call('HSET', KEYS[1], unpack(ARGV))
+return redis.call('HGET', KEYS[1], 'revision')
+"""
+
+#: Creates the record with its end, or nothing at all.
+_CREATE = """
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+return redis.call('EXPIREAT', KEYS[1], ARGV[1])
+"""
+
+#: Raises the revision of a sign-in that lives.
+_BUMP = f"""{_UNLESS_ENDED}
+return redis.call('HINCRBY', KEYS[1], 'revision', 1)
+"""
+
+#: Marks the end, and answers all that was known.
+_MARK_ENDED = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
+redis.call('HSET', KEYS[1], 'ended', '1')
+return redis.call('HGETALL', KEYS[1])
+"""
+
+#: Adds a sid to the index, sweeps what is past, and keeps the key until the last absolute end.
+_INDEX = """
+redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[3])
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+return redis.call('EXPIREAT', KEYS[1], last[2])
+"""
+
+_SHARED = "shared:"
+
+
+@dataclass(frozen=True, slots=True)
+class SharedKey:
+    """One published session of a sign-in, by the fingerprint of its cookie."""
+
+    cookie_hash: str
+    site: str
+    issued: int  # Unix seconds
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """One person authenticated in one browser. Times are Unix seconds, ``idle`` is seconds."""
+
+    sid: str
+    user_id: str
+    hub_hash: str
+    created: int
+    exp: int
+    idle: int
+    auth_time: int
+    amr: tuple[str, ...]
+    #: Fingerprint of the password it was made with: another one means the person must sign in again.
+    credential: str
+    remember: bool
+    ip: str
+    user_agent: str
+    last_seen: int
+    revision: int = 0
+    shared: tuple[SharedKey, ...] = ()
+    ended: bool = False
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        return tuple(sorted({key.site for key in self.shared}))
+
+    def remaining(self, now: float | None = None) -> int:
+        """Seconds to the absolute end."""
+        return self.exp - int(time.time() if now is None else now)
+
+    def lease(self) -> int:
+        """Seconds a shared session lives from now without activity."""
+        return min(self.idle, self.remaining())
+
+
+def create(sign_in: SignIn) -> None:
+    """Write index, then record. Dying in between leaves a dangling index entry, which is harmless."""
+    _index(sign_in)
+    fields = {
+        "user": sign_in.user_id, "hub": sign_in.hub_hash, "created": sign_in.created, "exp": sign_in.exp,
+        "idle": sign_in.idle, "auth_time": sign_in.auth_time, "amr": " ".join(sign_in.amr),
+        "credential": sign_in.credential, "remember": int(sign_in.remember), "ip": sign_in.ip,
+        "user_agent": sign_in.user_agent, "last_seen": sign_in.last_seen, "revision": sign_in.revision,
+    }  # fmt: skip
+    flat = [str(part) for pair in fields.items() for part in pair]
+    with answering() as redis:
+        redis.eval(_CREATE, 1, keys().signin(sign_in.sid), str(sign_in.exp), *flat)
+
+
+def _index(sign_in: SignIn) -> None:
+    with answering() as redis:
+        key = keys().user(sign_in.user_id)
+        redis.eval(_INDEX, 1, key, str(sign_in.exp), sign_in.sid, str(int(time.time())))
+
+
+def add_shared(sid: str, key: SharedKey) -> int | None:
+    """Name a shared session before it exists. Returns the revision, or None when the sign-in has ended."""
+    return _add(sid, _SHARED + key.cookie_hash, f"{key.site} {key.issued}")
+
+
+def touch(sid: str, *, ip: str, user_agent: str) -> None:
+    """Note where and when the hub saw this sign-in last."""
+    _add(sid, "last_seen", str(int(time.time())), "ip", ip, "user_agent", user_agent)
+
+
+def rebind(sid: str, credential: str) -> None:
+    """The same password is hashed anew: the sign-in stays."""
+    _add(sid, "credential", credential)
+
+
+def _add(sid: str, *pairs: str) -> int | None:
+    with answering() as redis:
+        revision = redis.eval(_ADD, 1, keys().signin(sid), *pairs)
+    return None if revision is None else int(revision)
+
+
+def bump(sid: str) -> int | None:
+    """Announce that the identity behind this sign-in changed; whoever is writing it notices."""
+    with answering() as redis:
+        revision = redis.eval(_BUMP, 1, keys().signin(sid))
+    return None if revision is None else int(revision)
+
+
+def revision(sid: str) -> int | None:
+    """The revision of a sign-in that lives, else None."""
+    with answering() as redis:
+        number, ended = redis.hmget(keys().signin(sid), ["revision", "ended"])
+    return None if number is None or ended is not None else int(number)
+
+
+def get(sid: str) -> SignIn | None:
+    """The record, also when it is marked as ended; None when there is none or it is past its end."""
+    with answering() as redis:
+        return _parse(sid, redis.hgetall(keys().signin(sid)))
+
+
+def get_many(sids: Iterable[str]) -> list[SignIn | None]:
+    sids = list(sids)
+    with answering() as redis, redis.pipeline(transaction=False) as pipe:
+        for sid in sids:
+            pipe.hgetall(keys().signin(sid))
+        return [_parse(sid, fields) for sid, fields in zip(sids, pipe.execute(), strict=True)]
+
+
+def mark_ended(sid: str) -> SignIn | None:
+    """Set ``ended`` and return all that must be deleted; nothing can be added from here on."""
+    with answering() as redis:
+        flat = redis.eval(_MARK_ENDED, 1, keys().signin(sid))
+    return _parse(sid, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def forget(sid: str, user_id: str) -> None:
+    """Remove index entry and record: the last step of an end."""
+    with answering() as redis:
+        redis.zrem(keys().user(user_id), sid)
+        redis.delete(keys().signin(sid))
+
+
+def drop_shared(sid: str, cookie_hashes: Iterable[str]) -> None:
+    """Forget shared sessions that are gone from Redis already."""
+    if fields := [_SHARED + cookie_hash for cookie_hash in cookie_hashes]:
+        with answering() as redis:
+            redis.hdel(keys().signin(sid), *fields)
+
+
+def sids_of(user_id: str, *, offset: int = 0, limit: int | None = None) -> list[str]:
+    """The user's sign-ins, those with the latest end first, also ended ones not yet swept."""
+    stop = -1 if limit is None else offset + limit - 1
+    with answering() as redis:
+        return [sid.decode() for sid in redis.zrevrange(keys().user(user_id), offset, stop)]
+
+
+def _parse(sid: str, fields: dict[bytes, bytes]) -> SignIn | None:
+    text = {name.decode(): value.decode("utf-8", "replace") for name, value in fields.items()}
+    if "user" not in text:
+        return None
+    numbers = {n: int(text[n]) for n in ("created", "exp", "idle", "auth_time", "last_seen", "revision")}
+    return SignIn(
+        sid=sid,
+        user_id=text["user"],
+        hub_hash=text["hub"],
+        amr=tuple(text["amr"].split()),
+        credential=text["credential"],
+        remember=text["remember"] == "1",
+        ip=text["ip"],
+        user_agent=text["user_agent"],
+        shared=tuple(_shared_key(n, v) for n, v in text.items() if n.startswith(_SHARED)),
+        ended="ended" in text,
+        **numbers,
+    )
+
+
+def _shared_key(name: str, value: str) -> SharedKey:
+    site, _, issued = value.rpartition(" ")
+    return SharedKey(name.removeprefix(_SHARED), site, int(issued))

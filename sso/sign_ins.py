@@ -1,0 +1,294 @@
+"""Sign-ins: begin one, publish its sessions, keep their identity true, end them.
+
+Everything that signs a person in or out goes through here.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, cast
+
+from django.conf import settings
+from django.contrib.auth import get_user_model, login
+
+from sso import shared_sessions, sign_in_store
+from sso.ending import end, end_many
+from sso.errors import SessionEnded
+from sso.hub_sessions import SID, new_value, stored
+from sso.identities import identity_of
+from sso.keys import fingerprint
+from sso.sign_in_store import SharedKey, SignIn
+
+if TYPE_CHECKING:
+    from accounts.models import User
+    from sso.requests import HubRequest
+
+__all__ = [
+    "SharedCookie",
+    "SignIn",
+    "end",
+    "end_all",
+    "end_here",
+    "listing",
+    "of_request",
+    "refresh",
+    "start",
+]
+
+log = logging.getLogger("sso.sign_ins")
+
+#: Backend recorded for people who were authenticated by ``accounts.authentication``.
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+#: A shared session replaced less than this many seconds ago stays: two tabs may be renewing at once.
+OVERLAP = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SharedCookie:
+    """A shared session's secret on its way to the browser; ``max_age`` None is a browser-session cookie."""
+
+    value: str
+    domain: str
+    max_age: int | None
+
+    def __repr__(self) -> str:
+        return f"SharedCookie(domain={self.domain!r})"  # the value goes nowhere but into Set-Cookie
+
+
+# -- beginning
+
+
+def start(request: HubRequest, user: User, *, remember: bool = False, amr: Sequence[str] = ("pwd",)) -> None:
+    """Sign ``user`` in in this browser: new keys everywhere, and whatever was signed in here before ends.
+
+    Redis is written index first, shared session last. Raises ``SessionEnded`` when the user was disabled
+    meanwhile, ``StoreUnavailable`` when Redis does not answer: then no cookie is set.
+    """
+    previous = _sids_here(request)
+    unfinished = request.session.presented
+    sign_in = _begin(request, user, remember=remember, amr=amr)
+    try:
+        request.session.save()
+        cookie = publish(sign_in, request.site.domain)
+    except BaseException:
+        _undo(sign_in)
+        raise
+    request.shared_cookie_to_set = cookie
+    for sid in previous:
+        end(sid)
+    request.session.delete(unfinished)
+    log.info("signed_in sid=%s user=%s amr=%s", sign_in.sid, user.pk, "+".join(amr))
+
+
+def _begin(request: HubRequest, user: User, *, remember: bool, amr: Sequence[str]) -> SignIn:
+    now = int(time.time())
+    lifetime = settings.SSO_REMEMBER_LIFETIME if remember else settings.SSO_ABSOLUTE_LIFETIME
+    session = request.session
+    session.forget_sign_in()
+    login(request, user, backend=BACKEND)
+    sign_in = SignIn(
+        sid=token_urlsafe(16),
+        user_id=str(user.pk),
+        hub_hash=fingerprint(cast(str, session.session_key)),
+        created=now,
+        exp=now + lifetime,
+        idle=settings.SSO_IDLE_TIMEOUT,
+        auth_time=now,
+        amr=tuple(amr),
+        credential=user.get_session_auth_hash(),
+        remember=remember,
+        ip=request.client_address,
+        user_agent=_user_agent(request),
+        last_seen=now,
+    )
+    session[SID], session["sso_exp"] = sign_in.sid, sign_in.exp
+    session.sign_in = sign_in
+    sign_in_store.create(sign_in)
+    return sign_in
+
+
+def _undo(sign_in: SignIn) -> None:
+    """Leave nothing of a sign-in that failed half-way. Its secrets were never shown to anybody."""
+    try:
+        end(sign_in.sid, sign_in.user_id)
+    except Exception:
+        log.warning("sign_in_undo_failed sid=%s", sign_in.sid)
+
+
+def publish(sign_in: SignIn, site: str) -> SharedCookie:
+    """Make the shared session of ``sign_in`` for ``site`` and return its cookie.
+
+    Named in the sign-in's record first, published provisionally, and given its life only when the sign-in
+    is seen to live still and to have the identity that was written: neither a sign-out nor a renaming that
+    happens meanwhile can be missed. Raises ``SessionEnded``.
+    """
+    value = new_value()
+    key = SharedKey(fingerprint(value), site, int(time.time()))
+    seen = sign_in_store.add_shared(sign_in.sid, key)
+    user = _living_user(sign_in)
+    if seen is None or user is None:
+        raise SessionEnded
+    if not shared_sessions.create(value, shared_sessions.record(sign_in, site, identity_of(user))):
+        raise SessionEnded("the new shared key exists already")
+    while (now := sign_in_store.revision(sign_in.sid)) != seen:
+        user = _living_user(sign_in)
+        if now is None or user is None:
+            shared_sessions.delete([key.cookie_hash])
+            raise SessionEnded
+        shared_sessions.rewrite(key.cookie_hash, identity_of(user))
+        seen = now
+    shared_sessions.confirm(value, sign_in)
+    return SharedCookie(value, site, sign_in.remaining() if sign_in.remember else None)
+
+
+def _living_user(sign_in: SignIn) -> User | None:
+    """The user as the database has it now, if the sign-in still stands for them."""
+    user = _find(sign_in.user_id)
+    if user is None or not user.is_active or user.get_session_auth_hash() != sign_in.credential:
+        return None
+    return user
+
+
+def renew_shared(request: HubRequest) -> SharedCookie | None:
+    """Re-issue a shared cookie that expired, was lost or was replaced while the hub session lives.
+
+    None when the sign-in ended meanwhile. The shared session it replaces is deleted.
+    """
+    sign_in = of_request(request)
+    if sign_in is None:
+        return None
+    site = request.site.domain
+    try:
+        cookie = publish(sign_in, site)
+    except SessionEnded:
+        return None
+    now = time.time()
+    lost = [k.cookie_hash for k in sign_in.shared if k.site == site and k.issued < now - OVERLAP]
+    shared_sessions.delete(lost)
+    sign_in_store.drop_shared(sign_in.sid, lost)
+    return cookie
+
+
+# -- asking
+
+
+def of_request(request: HubRequest) -> SignIn | None:
+    """The sign-in of this browser's hub session, if it lives."""
+    session = request.session
+    _ = session.get(SID)  # loads
+    return session.sign_in
+
+
+def listing(user_id: str, *, offset: int = 0, limit: int = 100) -> list[SignIn]:
+    """The user's living sign-ins, newest first; entries whose record is gone are swept on the way."""
+    living = []
+    sids = sign_in_store.sids_of(user_id, offset=offset, limit=limit)
+    for sid, sign_in in zip(sids, sign_in_store.get_many(sids), strict=True):
+        if sign_in is None:
+            sign_in_store.forget(sid, user_id)
+        elif not sign_in.ended and shared_sessions.lives(sign_in.shared):
+            living.append(sign_in)
+    return sorted(living, key=lambda s: s.created, reverse=True)
+
+
+def count(user_id: str) -> int:
+    """How many sign-ins ``end_all`` would end."""
+    return sum(1 for found in sign_in_store.get_many(sign_in_store.sids_of(user_id)) if found is not None)
+
+
+# -- ending
+
+
+def end_here(request: HubRequest) -> None:
+    """Sign this browser out: the sign-ins of both its cookies end, and both cookies are cleared.
+
+    Also a hub session whose sign-in is marked as ended: an end that died half-way is finished.
+    """
+    for sid in _sids_here(request):
+        end(sid)
+    request.session.flush()
+    request.signed_out = True
+
+
+def end_all(user_id: str, *, except_sid: str | None = None) -> int:
+    """End every sign-in of a user. Returns how many there were."""
+    return end_many([sid for sid in sign_in_store.sids_of(user_id) if sid != except_sid], user_id)
+
+
+def _sids_here(request: HubRequest) -> set[str]:
+    """The sign-ins whose secrets this browser holds, whether they live or not."""
+    sids = set()
+    if (key := request.session.presented) and (sid := stored(key).get(SID)):
+        sids.add(str(sid))
+    if value := request.shared_cookie_value:
+        session = shared_sessions.read(value)
+        if session is not None:
+            sids.add(session.sid)
+    return sids
+
+
+# -- keeping the identity true
+
+
+def refresh(user_id: str) -> int:
+    """Bring every session of a user in line with the database; returns how many sign-ins were touched.
+
+    Disabled or deleted: all end. Another password: those made with the old one end. Otherwise the new
+    names and groups are written into the shared sessions that live.
+    """
+    sids = sign_in_store.sids_of(user_id)
+    user = _find(user_id)
+    if user is None or not user.is_active:
+        return end_many(sids, user_id)
+    return sum(_refresh_one(sid, user) for sid in sids)
+
+
+def _refresh_one(sid: str, user: User) -> bool:
+    sign_in = sign_in_store.get(sid)
+    if sign_in is None or sign_in.ended or sign_in.credential != user.get_session_auth_hash():
+        return end(sid, str(user.pk))
+    announced = sign_in_store.bump(sid)
+    while announced is not None:
+        _rewrite(sign_in)
+        latest = sign_in_store.revision(sid)
+        if latest == announced:
+            return True
+        announced = latest
+    return True
+
+
+def _rewrite(sign_in: SignIn) -> None:
+    """Write the identity as the database has it now: of two concurrent changes the later one stays."""
+    user = _living_user(sign_in)
+    if user is None:
+        end(sign_in.sid)
+        return
+    identity = identity_of(user)
+    current = sign_in_store.get(sign_in.sid)
+    for key in current.shared if current else ():
+        shared_sessions.rewrite(key.cookie_hash, identity)
+
+
+def rebind(user_id: str, old: str, new: str) -> None:
+    """The same password was hashed anew: sign-ins made with the old hash stay."""
+    for sid in sign_in_store.sids_of(user_id):
+        sign_in = sign_in_store.get(sid)
+        if sign_in is not None and sign_in.credential == old:
+            sign_in_store.rebind(sid, new)
+
+
+# -- helpers
+
+
+def _find(user_id: str) -> User | None:
+    return cast("User | None", get_user_model().objects.filter(pk=user_id).first())
+
+
+def _user_agent(request: HubRequest) -> str:
+    """What the browser calls itself, printable and short: it is shown to people and logged."""
+    text = request.META.get("HTTP_USER_AGENT", "")[:300]
+    return "".join(c if c.isprintable() else " " for c in text)
