@@ -296,6 +296,12 @@ class Environment(BaseSettings):
         return (_Variables(settings_cls, layers),)
 
 
+def variables() -> frozenset[str]:
+    """The names of all variables that are read, the ``NAME_FILE`` of each secret included."""
+    names = {field.alias for field in Environment.model_fields.values() if field.alias}
+    return frozenset(names | {f"{name}_FILE" for name in SECRETS})
+
+
 def read_environment(*, env_file: Path | None = PROJECT / ".env") -> Environment:
     """Read and check the environment; make the data folder and the secret key when they are needed.
 
