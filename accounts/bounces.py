@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from django.http import HttpRequest, HttpResponseBase
-
 from sso_client.cookies import CookieReader
 
 COOKIE = "__Host-sso_bounce"

@@ -5,15 +5,14 @@ from __future__ import annotations
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-#: Characters. Nobody has a longer one, and hashing must not become a way to keep us busy.
-LONGEST_PASSWORD = 4096
+from accounts.authentication import LONGEST_IDENTIFIER, LONGEST_PASSWORD
 
 
 class SignInForm(forms.Form):
     """Username or email, password exactly as typed, and whether to stay signed in."""
 
     username = forms.CharField(
-        max_length=254,
+        max_length=LONGEST_IDENTIFIER,
         error_messages={
             "required": _("Enter your username or email."),
             "max_length": _("That is too long for a username or an email address."),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from zlib import crc32
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -37,4 +37,9 @@ def _launcher(app: App) -> Launcher | None:
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http"):
         return None
-    return Launcher(app.title or app.name, url, parts.netloc, crc32(app.name.encode()) % TINTS)
+    return Launcher(app.title or app.name, url, parts.netloc, _tint(app.name))
+
+
+def _tint(name: str) -> int:
+    """The same colour for the same app, whoever looks and whatever is registered beside it."""
+    return sha256(name.encode()).digest()[0] % TINTS

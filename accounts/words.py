@@ -23,7 +23,7 @@ def refusal(error: BadCredentials | TooManyAttempts) -> str:
     if isinstance(error, TooManyAttempts):
         wait = in_words(int(error.headers.get("Retry-After", "1")))
         return _("There were too many attempts. Please wait %(wait)s, then try again.") % {"wait": wait}
-    return _("That username and password do not belong together.")
+    return _("The username or the password is wrong.")
 
 
 def in_words(seconds: int) -> str:
