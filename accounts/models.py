@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from hashlib import sha256
 from typing import Any, ClassVar, cast
 from uuid import uuid4
@@ -34,22 +34,16 @@ def validate_username(value: str) -> None:
 
 
 class UserQuerySet(models.QuerySet["User"]):
-    """Bulk changes that keep sessions true: each affected person's are rewritten or ended on commit."""
+    """Bulk changes (``bulk_update`` too) keep sessions true: they are rewritten or ended on commit."""
 
     def update(self, **kwargs: Any) -> int:
         for field in {"username", "email"} & kwargs.keys():
-            kwargs[field] = canonical(kwargs[field])
+            if isinstance(kwargs[field], str):
+                kwargs[field] = canonical(kwargs[field])
         with transaction.atomic(using=self.db):
             ids = [] if kwargs.keys() <= PRIVATE_FIELDS else list(self.values_list("pk", flat=True))
             count = super().update(**kwargs)
             identity_changed(ids)
-        return count
-
-    def bulk_update(self, objs: Iterable[User], fields: Iterable[str], batch_size: int | None = None) -> int:
-        objs = list(objs)
-        with transaction.atomic(using=self.db):
-            count = super().bulk_update(objs, fields, batch_size)
-            identity_changed(user.pk for user in objs)
         return count
 
 

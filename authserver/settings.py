@@ -82,6 +82,16 @@ _SQLITE = {"transaction_mode": "IMMEDIATE", "timeout": 5, "init_command": "PRAGM
 DATABASES = {"default": dj_database_url.parse(env.database_url, conn_max_age=60, conn_health_checks=True)}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = _SQLITE
+    # A file in tests too, so that a second process can be looked at.
+    DATABASES["default"]["TEST"] = {"NAME": str(env.data_dir / "test.sqlite3")}
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": "shared with everything else, see CONNECTION_FACTORY",
+        "KEY_PREFIX": f"{env.redis_prefix}cache",
+        "OPTIONS": {"CONNECTION_FACTORY": "sso.cache.ConnectionFactory"},
+    }
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # -- people
@@ -115,6 +125,7 @@ CSRF_COOKIE_SECURE = True
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_AGE = None
+CSRF_FAILURE_VIEW = "accounts.csrf_page.csrf_failure"
 LANGUAGE_COOKIE_NAME = "__Host-sso_language"
 LANGUAGE_COOKIE_SECURE = True
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
