@@ -1,0 +1,72 @@
+"""What the edge answers: status, headers in the two dialects servers speak, body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sso.errors import SSOError
+
+#: ``404`` -> ``404 Not Found``, as WSGI wants it.
+STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+class Headers:
+    """Response headers written once for both: ``text`` pairs for WSGI, ``raw`` lower-case bytes for ASGI."""
+
+    __slots__ = ("raw", "text")
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self.text = list(pairs)
+        self.raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in self.text]
+
+    def __add__(self, more: Headers) -> Headers:
+        """Both, without encoding anything again."""
+        both = Headers.__new__(Headers)
+        both.text, both.raw = self.text + more.text, self.raw + more.raw
+        return both
+
+
+class Answer(NamedTuple):
+    """One response. The body is left out for HEAD by whoever sends it."""
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+
+
+#: On every answer of the edge, refusals included.
+COMMON = Headers(
+    [
+        ("Cache-Control", "no-store"),
+        ("Vary", "Cookie, Origin"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
+        ("Cross-Origin-Resource-Policy", "same-site"),
+        ("Referrer-Policy", "no-referrer"),
+        ("Strict-Transport-Security", "max-age=31536000"),
+    ]
+)
+NOTHING_MORE = Headers()
+
+
+def body_headers(length: int) -> Headers:
+    """The headers of a JSON body of ``length`` bytes, the common ones included."""
+    return COMMON + Headers(
+        [("Content-Type", "application/json; charset=utf-8"), ("Content-Length", str(length))]
+    )
+
+
+def json_answer(status: int, content: Mapping[str, Any], more: Headers = NOTHING_MORE) -> Answer:
+    """``content`` as JSON."""
+    body = msgspec.json.encode(content)
+    return Answer(status, body_headers(len(body)) + more, body)
+
+
+def error_answer(error: SSOError, more: Headers = NOTHING_MORE, **extra: str) -> Answer:
+    """The public side of an error, in the one shape all errors have; ``extra`` such as ``login_url``."""
+    content = {"error": error.code, "message": error.public, **extra}
+    return json_answer(error.status, content, Headers(error.headers.items()) + more)

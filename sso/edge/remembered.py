@@ -1,0 +1,83 @@
+"""A session as the edge keeps it in memory: with the answers it gives, ready to send."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+
+import msgspec
+from sso_client.record import Session
+
+from sso.access import Person
+from sso.edge.answers import COMMON, Headers, body_headers
+
+#: Every answer that lets a request pass carries all of them, so that a client's own never survives.
+IDENTITY_HEADERS = ("Remote-User", "Remote-Groups", "Remote-Name", "Remote-Email", "Remote-Id")
+#: Controls and line separators; white space at either end, which receivers strip: "ada" must not come of "ada ".
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|\A\s+|\s+\Z")
+#: In ``idle_expires_at`` until its value is known: as many digits as Unix seconds have until 2286.
+_DIGITS = 10
+
+
+def header_text(value: str) -> str:
+    """``value`` as UTF-8 octets in a latin-1 string; what a header cannot carry is U+FFFD, never dropped."""
+    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", value).encode().decode("latin-1")
+
+
+def group_list(groups: tuple[str, ...]) -> str:
+    """Groups with commas between; one whose own name would read as two is left out."""
+    return ",".join(header_text(name) for name in groups if "," not in name and not _UNFIT.search(name))
+
+
+def identity_headers(user: str, groups: str, name: str, email: str, user_id: str) -> Headers:
+    """The five identity headers."""
+    return Headers(zip(IDENTITY_HEADERS, (user, groups, name, email, user_id), strict=True))
+
+
+#: An allowed request of somebody we do not know.
+PASS_AS_NOBODY = COMMON + identity_headers("", "", "", "", "") + Headers([("Content-Length", "0")])
+
+
+class Remembered:
+    """One session and its prepared answers."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.site = session.site
+        self._body = msgspec.json.encode(
+            {
+                "user": session.user,
+                "sid": session.sid,
+                "amr": session.amr,
+                "auth_time": session.auth_time,
+                "expires_at": session.exp,
+            }
+        ).removesuffix(b"}")
+        self.headers = body_headers(len(self.body(0)))
+
+    def body(self, now: float) -> bytes:
+        """The JSON of ``GET /api/session``.
+
+        ``idle_expires_at`` is when the sign-in would end if nothing more happened; this request counts as activity.
+        Activity is reported to Redis at most once a minute, so the true end may be up to a minute earlier.
+        """
+        session = self.session
+        return b'%b,"idle_expires_at":%0*d}' % (self._body, _DIGITS, min(now + session.idle, session.exp))
+
+    @cached_property
+    def person(self) -> Person:
+        """What access rules may ask about."""
+        return Person(self.session.user.groups, self.session.amr, self.session.auth_time)
+
+    @cached_property
+    def passing(self) -> Headers:
+        """The headers of a forward-auth answer that lets this person through."""
+        user = self.session.user
+        identity = identity_headers(
+            header_text(user.username),
+            group_list(user.groups),
+            header_text(user.name),
+            header_text(user.email),
+            header_text(user.id),
+        )
+        return COMMON + identity + Headers([("Content-Length", "0")])
