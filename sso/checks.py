@@ -22,8 +22,6 @@ from sso_client.errors import StoreUnavailable
 
 from authserver.environment import variables
 from sso import redis
-from sso.proxies import TrustedProxies
-from sso.sites import Sites
 
 #: NIST SP 800-63B-4 §2.2.3 (AAL2): seconds without activity, seconds in all; §2.1.3 (AAL1): remembered.
 NIST_IDLE: Final = 3600
@@ -142,22 +140,18 @@ def unknown_variable(name: str, known: str) -> Warning:
     )
 
 
-def _when(**found: bool) -> list[CheckMessage]:
-    """The messages whose condition holds, by name."""
-    return [cast(CheckMessage, globals()[name]) for name, holds in found.items() if holds]
-
-
-def _sites() -> Sites:
-    return cast(Sites, settings.SSO_SITES)
+def _holding(*pairs: tuple[CheckMessage, bool]) -> list[CheckMessage]:
+    """The messages whose condition holds."""
+    return [message for message, holds in pairs if holds]
 
 
 @register(Tags.security)
-def check_cookies(**kwargs: Any) -> list[CheckMessage]:
+def check_cookies(**_: Any) -> list[CheckMessage]:
     """The auth server's own cookies stay on its host, and the shared one has a domain that browsers take."""
-    return _when(
-        E001=bool(settings.SESSION_COOKIE_DOMAIN or settings.CSRF_COOKIE_DOMAIN),
-        E002=not all(_is_host_cookie(kind) for kind in ("SESSION", "CSRF")),
-        E003=any(site.domain == "localhost" for site in _sites()),
+    return _holding(
+        (E001, bool(settings.SESSION_COOKIE_DOMAIN or settings.CSRF_COOKIE_DOMAIN)),
+        (E002, not all(_is_host_cookie(kind) for kind in ("SESSION", "CSRF"))),
+        (E003, any(site.domain == "localhost" for site in settings.SSO_SITES)),
     )
 
 
@@ -168,7 +162,7 @@ def _is_host_cookie(kind: str) -> bool:
 
 
 @register(Tags.security)
-def check_unknown_variables(**kwargs: Any) -> list[CheckMessage]:
+def check_unknown_variables(**_: Any) -> list[CheckMessage]:
     """A misspelt variable leaves its default in force, silently."""
     return [unknown_variable(*pair) for pair in misspelt(os.environ)]
 
@@ -183,43 +177,43 @@ def misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 @register(Tags.security, deploy=True)
-def check_production(**kwargs: Any) -> list[CheckMessage]:
+def check_production(**_: Any) -> list[CheckMessage]:
     """What is fine on a laptop and not in production."""
-    sites, proxies = _sites(), cast(TrustedProxies, settings.SSO_TRUSTED_PROXIES)
-    return _when(
-        W001=settings.DEBUG,
-        W002=settings.SSO_REDIS_URL is None,
-        W003=settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"),
-        W009=not proxies and any(site.hub.is_secure for site in sites),
-        W010=not all(site.hub.is_secure for site in sites),
-        W014=_is_plain_network(settings.SSO_REDIS_URL or ""),
-        W015=settings.SSO_REDIS_TIMEOUT > LONGEST_WAIT,
+    sites, proxies = settings.SSO_SITES, settings.SSO_TRUSTED_PROXIES
+    return _holding(
+        (W001, settings.DEBUG),
+        (W002, settings.SSO_REDIS_URL is None),
+        (W003, settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")),
+        (W009, not proxies and any(site.hub.is_secure for site in sites)),
+        (W010, not all(site.hub.is_secure for site in sites)),
+        (W014, _is_plain_network(settings.SSO_REDIS_URL or "")),
+        (W015, settings.SSO_REDIS_TIMEOUT > LONGEST_WAIT),
     )
 
 
 @register(Tags.security, deploy=True)
-def check_secrets(**kwargs: Any) -> list[CheckMessage]:
+def check_secrets(**_: Any) -> list[CheckMessage]:
     """The secret key is long, random, shared by all machines, and readable by us alone."""
     key, folder = settings.SECRET_KEY, Path(settings.SSO_DATA_DIR)
-    return _when(
-        W004=len(key) < 50 or len(set(key)) < 5 or key.startswith("django-insecure-"),
-        W005=_holds(folder / "secret_key", key),
-        W016=folder.is_dir() and bool(folder.stat().st_mode & 0o077),
+    return _holding(
+        (W004, len(key) < 50 or len(set(key)) < 5 or key.startswith("django-insecure-")),
+        (W005, _holds(folder / "secret_key", key)),
+        (W016, folder.is_dir() and bool(folder.stat().st_mode & 0o077)),
     )
 
 
 @register(Tags.security, deploy=True)
-def check_lifetimes(**kwargs: Any) -> list[CheckMessage]:
+def check_lifetimes(**_: Any) -> list[CheckMessage]:
     """Lifetimes beyond what NIST advises are somebody's decision, so they are said, not refused."""
-    return _when(
-        W006=settings.SSO_IDLE_TIMEOUT > NIST_IDLE,
-        W007=settings.SSO_ABSOLUTE_LIFETIME > NIST_ABSOLUTE,
-        W008=settings.SSO_REMEMBER_LIFETIME > NIST_REMEMBER,
+    return _holding(
+        (W006, settings.SSO_IDLE_TIMEOUT > NIST_IDLE),
+        (W007, settings.SSO_ABSOLUTE_LIFETIME > NIST_ABSOLUTE),
+        (W008, settings.SSO_REMEMBER_LIFETIME > NIST_REMEMBER),
     )
 
 
 @register(Tags.security, deploy=True)
-def check_redis(**kwargs: Any) -> list[CheckMessage]:
+def check_redis(**_: Any) -> list[CheckMessage]:
     """Redis answers, evicts nothing and forgets nothing. The embedded one is set up that way by us."""
     if settings.SSO_REDIS_URL is None:
         return []
@@ -228,9 +222,9 @@ def check_redis(**kwargs: Any) -> list[CheckMessage]:
             memory, persistence = _info(client, "memory"), _info(client, "persistence")
     except (StoreUnavailable, RedisError):
         return [W011]
-    return _when(
-        W012=memory.get("maxmemory_policy", "noeviction") != "noeviction",
-        W013=persistence.get("aof_enabled", 1) == 0,
+    return _holding(
+        (W012, memory.get("maxmemory_policy", "noeviction") != "noeviction"),
+        (W013, persistence.get("aof_enabled", 1) == 0),
     )
 
 
