@@ -154,6 +154,10 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 CORS_ALLOW_CREDENTIALS = True
+CORS_ALLOW_METHODS = ("GET", "HEAD", "POST", "DELETE")
+CORS_ALLOW_HEADERS = ("accept", "content-type", "x-csrf-token", "x-csrftoken", "x-requested-with", "x-xsrf-token")
+CORS_EXPOSE_HEADERS = ("Retry-After",)
+CORS_PREFLIGHT_MAX_AGE = 600
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 
 # -- pages

@@ -1,0 +1,17 @@
+"""What a browser calls itself, as a person would say it: "Chrome on Linux"."""
+
+from functools import lru_cache
+
+from ua_parser import parse
+
+#: Characters; the rest of a longer header says nothing more about the device.
+LONGEST = 300
+
+
+@lru_cache(maxsize=512)
+def device_name(user_agent: str) -> str:
+    """``Firefox on Windows``, ``curl``, or ``Unknown device``. A hint for people, never proof of anything."""
+    seen = parse(user_agent[:LONGEST])
+    browser = seen.user_agent.family if seen.user_agent else ""
+    system = seen.os.family if seen.os else ""
+    return " on ".join(filter(None, (browser, system))) or "Unknown device"
