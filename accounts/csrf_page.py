@@ -1,4 +1,4 @@
-"""The page for a form whose CSRF proof is missing or old (``CSRF_FAILURE_VIEW``)."""
+"""The page for a form whose CSRF proof is missing, old or another site's (``CSRF_FAILURE_VIEW``)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from sso_client.errors import StoreUnavailable
 from accounts import destinations
 from accounts.pages import page
 from sso.error_responses import respond
-from sso.errors import CsrfFailed, SSOError
+from sso.errors import CsrfFailed, OriginRefused, SSOError
 from sso.requests import HubRequest
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403: says whether cookies are blocked or the form is old, and offers a fresh one."""
-    failed = CsrfFailed(reason)
-    if request.path.startswith("/api/"):
-        return respond(request, failed)
+    hub_request = cast(HubRequest, request)
+    if request.headers.get("Origin", str(hub_request.site.hub)) != str(hub_request.site.hub):
+        return respond(request, OriginRefused(reason))
     missing = settings.CSRF_COOKIE_NAME not in request.COOKIES
-    context = {"cookies_missing": missing, "again": _afresh(cast(HubRequest, request))}
-    return page(request, "csrf_failed.html", context, status=failed.status)
+    context = {"cookies_missing": missing, "again": _afresh(hub_request)}
+    return page(request, "csrf_failed.html", context, status=CsrfFailed.status)
 
 
 def _afresh(request: HubRequest) -> str:
