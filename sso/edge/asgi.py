@@ -12,8 +12,11 @@ from sso.edge.core import Edge, not_here
 from sso.edge.requests import Steps, Want, WantRegistry, WantSession
 
 if TYPE_CHECKING:
+    from sso_client.memory import Entry
+    from sso_client.record import Session
+
     from sso.edge.directory import Directory
-    from sso.edge.remembered import Remembered
+
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -25,7 +28,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class AsyncSource(Protocol):
     """Where answers to the core's questions come from. Both raise ``StoreUnavailable``."""
 
-    async def session(self, value: str) -> Remembered | None:
+    async def session(self, value: str) -> Entry[Session] | None:
         """The session of a cookie value."""
 
     async def directory(self) -> Directory | None:

@@ -15,8 +15,8 @@ from sso.access import Address, Verdict, decide
 from sso.edge.answers import NOTHING_MORE, Answer, Headers, error_answer
 from sso.edge.directory import Directory, wanted_directory
 from sso.edge.errors import AccessRefused, StepUpRequired, TargetRefused, UnknownApp, UntrustedProxy
-from sso.edge.remembered import PASS_AS_NOBODY
-from sso.edge.requests import Asked, Steps, WantSession
+from sso.edge.remembered import PASS_AS_NOBODY, Remembered, wanted_session
+from sso.edge.requests import Asked, Steps
 from sso.edge.targets import Target, read_target, read_url
 from sso.errors import MethodNotAllowed, NotFound, NotSignedIn, ReturnAddressRefused, SSOError
 from sso.proxies import UNIX
@@ -26,7 +26,6 @@ from sso.sites import Site
 
 if TYPE_CHECKING:
     from sso.edge.core import Edge
-    from sso.edge.remembered import Remembered
 
 PREFIX = "/api/authz/"
 EXT_AUTHZ = "ext-authz"
@@ -55,9 +54,7 @@ def answer(edge: Edge, asked: Asked, path: str) -> Steps:
     directory = yield from wanted_directory()
     app, site = _owner(edge, directory, target)
     value = None if _is_preflight(asked, target, directory) else edge.cookie(asked)
-    remembered: Remembered | None = (yield WantSession(value)) if value else None
-    if remembered is not None and remembered.site != site.domain:
-        remembered = None
+    remembered = yield from wanted_session(value, (site.domain,))
     verdict = decide(
         app.access,
         app_groups=app.groups,

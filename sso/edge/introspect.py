@@ -9,17 +9,16 @@ from urllib.parse import parse_qsl
 
 from sso_client.cookies import TOKEN
 
-from sso.access import may_enter
 from sso.edge.answers import json_answer
-from sso.edge.directory import Directory, wanted_directory
+from sso.edge.directory import wanted_directory
 from sso.edge.errors import BodyTooLarge, FormWanted, InvalidClient
-from sso.edge.requests import Asked, Steps, WantBody, WantSession
+from sso.edge.remembered import Remembered, wanted_session
+from sso.edge.requests import Asked, Steps, WantBody
 from sso.errors import BadRequest, MethodNotAllowed, TooManyAttempts
 from sso.registry import App, secret_hash
 
 if TYPE_CHECKING:
     from sso.edge.core import Edge
-    from sso.edge.remembered import Remembered
 
 #: Bytes of body; a form with a token and a hint has some eighty.
 BODY_LIMIT = 4096
@@ -48,8 +47,9 @@ def answer(edge: Edge, asked: Asked) -> Steps:
         raise FormWanted
     body: bytes | None = yield WantBody(BODY_LIMIT)
     token = _token(body)
-    remembered: Remembered | None = (yield WantSession(token)) if TOKEN.fullmatch(token) else None
-    return json_answer(200, _content(app, directory, remembered))
+    value = token if TOKEN.fullmatch(token) else None
+    remembered = yield from wanted_session(value, directory.sites_of(app))
+    return json_answer(200, _content(app, remembered))
 
 
 _FORM = "application/x-www-form-urlencoded"
@@ -95,13 +95,11 @@ def _token(body: bytes | None) -> str:
     return tokens[0]
 
 
-def _content(app: App, directory: Directory, remembered: Remembered | None) -> dict[str, Any]:
+def _content(app: App, remembered: Remembered | None) -> dict[str, Any]:
     """RFC 7662 §2.2."""
-    if remembered is None or remembered.site not in directory.sites_of(app):
+    if remembered is None or not app.admits(remembered.session.user.groups):
         return {"active": False}
     session, user = remembered.session, remembered.session.user
-    if not may_enter(app.groups, user.groups):
-        return {"active": False}
     return {
         "active": True,
         "client_id": app.client_id,

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Generator
 from functools import cached_property
+from time import monotonic
+from typing import Any, cast
 
 import msgspec
+from sso_client.memory import Entry
 from sso_client.record import Session
 
 from sso.access import Person
 from sso.edge.answers import COMMON, Headers, body_headers
+from sso.edge.requests import Want, WantSession
 
 #: Every answer that lets a request pass carries all of them, so that a client's own never survives.
 IDENTITY_HEADERS = ("Remote-User", "Remote-Groups", "Remote-Name", "Remote-Email", "Remote-Id")
 #: Controls and line separators; white space at either end, which receivers strip: "ada" must not come of "ada ".
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|\A\s+|\s+\Z")
-#: In ``idle_expires_at`` until its value is known: as many digits as Unix seconds have until 2286.
-_DIGITS = 10
 
 
 def header_text(value: str) -> str:
@@ -43,7 +46,6 @@ class Remembered:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.site = session.site
         self._body = msgspec.json.encode(
             {
                 "user": session.user,
@@ -55,14 +57,9 @@ class Remembered:
         ).removesuffix(b"}")
         self.headers = body_headers(len(self.body(0)))
 
-    def body(self, now: float) -> bytes:
-        """The JSON of ``GET /api/session``.
-
-        ``idle_expires_at`` is when the sign-in would end if nothing more happened; this request counts as activity.
-        Activity is reported to Redis at most once a minute, so the true end may be up to a minute earlier.
-        """
-        session = self.session
-        return b'%b,"idle_expires_at":%0*d}' % (self._body, _DIGITS, min(now + session.idle, session.exp))
+    def body(self, idle_expires_at: float) -> bytes:
+        """The JSON of ``GET /api/session``, of one length always: Unix seconds have ten digits until 2286."""
+        return b'%b,"idle_expires_at":%010d}' % (self._body, idle_expires_at)
 
     @cached_property
     def person(self) -> Person:
@@ -81,3 +78,23 @@ class Remembered:
             header_text(user.id),
         )
         return COMMON + identity + Headers([("Content-Length", "0")])
+
+
+def prepared(entry: Entry[Session]) -> Remembered:
+    """What the reader's ``prepare`` hung beside the session."""
+    return cast(Remembered, entry.prepared)
+
+
+def idle_expires_at(entry: Entry[Session], now: float) -> float:
+    """The earliest moment (Unix seconds) at which the sign-in could end for want of activity.
+
+    Activity is reported to Redis at most once a minute, so it moves in steps; other apps' activity may have moved it
+    further than is known here.
+    """
+    return min(now + entry.lives_until - monotonic(), entry.value.exp)
+
+
+def wanted_session(value: str | None, sites: Container[str]) -> Generator[Want, Any, Remembered | None]:
+    """Ask for the session of a cookie value; one of any other site than these is nobody."""
+    entry: Entry[Session] | None = (yield WantSession(value)) if value else None
+    return prepared(entry) if entry is not None and entry.value.site in sites else None

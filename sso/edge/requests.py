@@ -37,7 +37,7 @@ class Asked(Protocol):
 
 
 class WantSession(msgspec.Struct, frozen=True, gc=False):
-    """Please look up the session of this cookie value: ``Remembered | None``."""
+    """Please look up the session of this cookie value: ``Entry[Session] | None``."""
 
     value: str
 
@@ -54,6 +54,7 @@ class WantBody(msgspec.Struct, frozen=True, gc=False):
 
 Want = WantSession | WantRegistry | WantBody
 WANT_REGISTRY = WantRegistry()
+
 
 #: A request being answered: yields what it wants, is sent the result (``StoreUnavailable`` is thrown in), and
 #: returns the answer. Only the fetching in between differs from threads to asyncio.

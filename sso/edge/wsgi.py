@@ -13,15 +13,16 @@ from sso.edge.requests import Steps, Want, WantRegistry, WantSession
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from sso_client.memory import Entry
+    from sso_client.record import Session
 
     from sso.edge.directory import Directory
-    from sso.edge.remembered import Remembered
 
 
 class Source(Protocol):
     """Where answers to the core's questions come from. Both raise ``StoreUnavailable``."""
 
-    def session(self, value: str) -> Remembered | None:
+    def session(self, value: str) -> Entry[Session] | None:
         """The session of a cookie value."""
 
     def directory(self) -> Directory | None:
