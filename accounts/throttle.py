@@ -186,11 +186,9 @@ def _key(kind: str, *parts: str) -> str:
 def _admit(key: str, *, must_exist: bool) -> int:
     limits = (FREE, FIRST_WAIT * 1000, LONGEST_WAIT * 1000, MEMORY * 1000)
     with answering() as redis:
-        return cast(int, redis.eval(_ADMIT, 1, key, "1" if must_exist else "0", *map(str, limits)))
+        return cast(int, redis.eval(_ADMIT, 1, key, int(must_exist), *map(int, limits)))
 
 
 def _take(key: str, count: int) -> int:
     with answering() as redis:
-        return cast(
-            int, redis.eval(_TAKE, 1, key, str(ADDRESS_BURST), str(ADDRESS_INTERVAL * 1000), str(count))
-        )
+        return cast(int, redis.eval(_TAKE, 1, key, ADDRESS_BURST, int(ADDRESS_INTERVAL * 1000), count))
