@@ -104,12 +104,14 @@ def _parse_redis_url(text: str | None) -> str | None:
     if not text:
         return None
     try:
-        connections.parse(text)
+        understood = "://" in text and connections.parse(text)
     except ValueError:
+        understood = False
+    if not understood:
         raise ValueError(
             "not a Redis address. Write redis://host:6379/0, rediss://…, unix:///path, "
             "redis+sentinel://host:port,host:port/name/0 or redis+cluster://host:port,host:port"
-        ) from None
+        )
     return text
 
 
