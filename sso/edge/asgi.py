@@ -28,7 +28,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class AsyncSource(Protocol):
     """Where answers to the core's questions come from. Both raise ``StoreUnavailable``."""
 
-    async def session(self, value: str) -> Entry[Session] | None:
+    def session(self, value: str, /) -> Awaitable[Entry[Session] | None]:
         """The session of a cookie value."""
 
     async def directory(self) -> Directory | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Source(Protocol):
     """Where answers to the core's questions come from. Both raise ``StoreUnavailable``."""
 
-    def session(self, value: str) -> Entry[Session] | None:
+    def session(self, value: str, /) -> Entry[Session] | None:
         """The session of a cookie value."""
 
     def directory(self) -> Directory | None:
