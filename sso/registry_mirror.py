@@ -12,9 +12,10 @@ from functools import cache
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 from sso_client.errors import StoreUnavailable
-from sso_client.memory import TrackedReader
+from sso_client.reader import TrackedReader
 
 from sso import redis
+from sso.edge.sources import decode_registry
 from sso.outbox import follow_pending
 from sso.registry import Registry
 from sso.registry_publishing import publish
@@ -33,10 +34,16 @@ def _reader() -> TrackedReader[Registry]:
     return TrackedReader(
         redis.url(),
         prefixes=[redis.keys().registry],
-        decode=Registry.decode,
+        decode=decode_registry,
         timeout=settings.SSO_REDIS_TIMEOUT,
-        on_link_up=catch_up,
+        on_change=_on_change,
     )
+
+
+def _on_change(key: str | None) -> None:
+    """None: the link came up, or all keys may have changed."""
+    if key is None:
+        catch_up()
 
 
 def catch_up() -> None:

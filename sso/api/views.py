@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 
 from django.db import DatabaseError, connection
@@ -58,7 +59,8 @@ def sign_in(request: HubRequest) -> HttpResponse:
     session = shared_sessions.read(cookie.value) if cookie else None
     if session is None:
         raise SessionEnded("ended while it began")
-    return HttpResponse(Remembered(session).body(), content_type="application/json; charset=utf-8")
+    ends = min(time.time() + session.idle, session.exp)
+    return HttpResponse(Remembered(session).body(ends), content_type="application/json; charset=utf-8")
 
 
 def sign_out(request: HubRequest) -> HttpResponse:
