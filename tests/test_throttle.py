@@ -55,10 +55,10 @@ def slow_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("slow_start")
 def test_of_two_hundred_parallel_tries_exactly_five_are_let_through() -> None:
-    visitors = addresses()
+    visitors = [f"192.0.2.{n}" for n in range(200)]
 
     with ThreadPoolExecutor(32) as crowd:
-        jobs = [crowd.submit(admitted, 1, "id:ada", lambda a=next(visitors): a) for _ in range(200)]
+        jobs = [crowd.submit(admitted, 1, "id:ada", iter([one]).__next__) for one in visitors]
 
     assert sum(job.result() for job in jobs) == throttle.FREE
 
@@ -244,7 +244,7 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_username_and_email_in_any_spelling_sign_the_same_person_in(ada: User) -> None:
-    for identifier in ("ada", " ADA ", "ada@example.com", "Ada@Example.COM", "ａｄａ"):
+    for identifier in ("ada", " ADA ", "ada@example.com", "Ada@Example.COM", "\uff41\uff44\uff41"):
         assert check(HOME, identifier, RIGHT) == ada
 
 
