@@ -51,7 +51,7 @@ chdir = str(PROJECT)
 wsgi_app = "authserver.wsgi:application"
 
 bind = _text("SSO_BIND", "127.0.0.1:8000").replace(",", " ").split()
-worker_class = "gthread"
+worker_class = "authserver.draining_worker.DrainingWorker"
 workers = _number(
     "SSO_WORKERS", min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
 )

@@ -1,12 +1,14 @@
 """The whole auth server as it runs in production: gunicorn with our configuration, its own Redis and database."""
 
+import contextlib
 import json
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,15 @@ from tests.support.programs import ROOT, Program, clean_environment
 from tests.support.redis_server import RedisServer, free_port
 
 SECRET_KEY = "a-secret-key-of-the-tests-that-nobody-else-ever-sees-0123456789"
+
+
+def answers(port: int, context: ssl.SSLContext | None = None) -> bool:
+    """Does an HTTP server answer anything at this port of 127.0.0.1? A listening socket alone proves nothing."""
+    with contextlib.suppress(OSError, HTTPException):
+        return bool(
+            http.request(port, "GET", "/healthz", host="localhost", context=context, timeout=5).status
+        )
+    return False
 
 
 def listens(port: int) -> bool:
@@ -46,6 +57,7 @@ class AuthServer(Program):
         env: Mapping[str, str] | None = None,
         application: str = "authserver.wsgi:application",
         options: tuple[str, ...] = (),
+        ready: Callable[[], bool] | None = None,
     ) -> None:
         self.folder, self.redis, self.port = folder, redis, free_port()
         self.context: ssl.SSLContext | None = certificates.context() if certificates else None
@@ -67,7 +79,7 @@ class AuthServer(Program):
             [*command, application],
             log=folder / "server.log",
             env=clean_environment({**self._settings(), **(env or {})}),
-            ready=lambda: listens(self.port),
+            ready=ready or (lambda: answers(self.port, self.context)),
         )
 
     @property
