@@ -130,7 +130,19 @@ def test_a_misspelt_variable_is_told_with_the_one_that_was_meant(monkeypatch):
 
 def test_variables_of_other_programs_are_left_alone():
     assert (
-        list(misspelt(["SSO_PORT_443_TCP", "SSO_CORPORA", "SSO_SITES", "IDLE_TIMEOUT", "SSO_REDIS_URL_FILE"]))
+        list(
+            misspelt(
+                [
+                    "SSO_PORT_443_TCP",
+                    "SSO_CORPORA",
+                    "SSO_WORKERS",
+                    "SSO_CONTROL_SOCKET",
+                    "SSO_SITES",
+                    "IDLE_TIMEOUT",
+                    "SSO_REDIS_URL_FILE",
+                ]
+            )
+        )
         == []
     )
 
