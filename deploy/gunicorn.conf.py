@@ -97,3 +97,11 @@ def when_ready(server: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """Before the workers are forked: what is loaded stays; the collector need not visit it (40 ms pauses)."""
     gc.collect()
     gc.freeze()
+
+
+def post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+    """The hub follows what Redis missed while it was away, also before anybody asks for a page."""
+    if "authserver.wsgi" in sys.modules:
+        from sso import registry_mirror
+
+        registry_mirror.start()

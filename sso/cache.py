@@ -16,7 +16,7 @@ class ConnectionFactory:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
 
-    def connect(self, url: str) -> Client:  # noqa: ARG002 - the address is the auth server's
+    def connect(self, url: str) -> Client:
         return client()
 
     def disconnect(self, connection: Client) -> None:

@@ -7,8 +7,10 @@ what SQL says: a change that was saved while Redis was away arrives as soon as i
 from __future__ import annotations
 
 import logging
+import time
 from functools import cache
 
+import msgspec
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 from sso_client.errors import StoreUnavailable
@@ -22,6 +24,8 @@ from sso.registry_publishing import publish
 
 log = logging.getLogger("sso.registry")
 
+RETRY_SECONDS = 5
+
 
 def current() -> Registry:
     """The registry as of less than a second ago. Raises ``StoreUnavailable`` when Redis does not answer."""
@@ -29,29 +33,44 @@ def current() -> Registry:
     return registry if registry is not None else publish()
 
 
+def start() -> None:
+    """Bring the link up now: a hub process calls this when it begins to serve."""
+    _reader().start()
+
+
 @cache
 def _reader() -> TrackedReader[Registry]:
     return TrackedReader(
         redis.url(),
         prefixes=[redis.keys().registry],
-        decode=decode_registry,
+        decode=_decode,
         timeout=settings.SSO_REDIS_TIMEOUT,
-        on_change=_on_change,
+        on_change=_changed,
     )
 
 
-def _on_change(key: str | None) -> None:
-    """None: the link came up, or all keys may have changed."""
-    if key is None:
-        catch_up()
+def _decode(raw: bytes, *_: object) -> Registry | None:
+    try:
+        return Registry.decode(raw)
+    except (msgspec.MsgspecError, ValueError):
+        log.warning("bad_registry bytes=%d", len(raw))  # published anew by whoever reads it next
+        return None
 
 
-def catch_up() -> None:
+def _changed(key: str | None) -> None:
+    """None: the link came up, or Redis was emptied. Until it has succeeded, catching up is tried again."""
+    while key is None and not catch_up():
+        time.sleep(RETRY_SECONDS)
+
+
+def catch_up() -> bool:
     """Do what a Redis that was away has missed: publish the registry, follow pending changes of people."""
     try:
         publish()
         follow_pending()
     except (StoreUnavailable, DatabaseError) as error:
         log.warning("catch_up_failed error=%s", type(error).__name__)
+        return False
     finally:
         close_old_connections()
+    return True
