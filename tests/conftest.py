@@ -32,12 +32,19 @@ _settings = {
     "SSO_REDIS_URL": _redis.url,
     "SSO_SITES": "example.com=auth.example.com, example.org=auth.example.org",
 }
-for _name in os.environ.keys() - clean_environment().keys():
+for _name in os.environ.keys() - clean_environment().keys() - {"SSO_CORPORA"}:
     del os.environ[_name]
 os.environ.update(_settings)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        # xdist's workers inherit this environment, and pytest-django would read settings from it before the
+        # worker's own conftest has spoken: they would all share one Redis.
+        for name in _settings:
+            del os.environ[name]
+        return
+
     import django
 
     _redis.start()

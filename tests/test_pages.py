@@ -15,7 +15,7 @@ from django.template.loader import render_to_string
 from django.test import RequestFactory, override_settings
 
 from accounts.models import User
-from sso import error_responses
+from sso import error_responses, registry_mirror
 from sso.models import RelyingApp
 from sso.redis import client as redis_client
 from sso.registration import register
@@ -34,10 +34,19 @@ HUB_COOKIE, SHARED_COOKIE = settings.SESSION_COOKIE_NAME, settings.SSO_COOKIE_NA
 BOUNCE = "__Host-sso_bounce"
 
 
+def wait_until(true: Callable[[], bool], seconds: float = 2.0) -> None:
+    """The registry reaches this process by a push."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 @pytest.fixture(autouse=True)
 def apps() -> None:
     register(RelyingApp(name="wiki", title="The wiki", origins=[WIKI]))
     register(RelyingApp(name="vault", title="The vault", origins=[VAULT], groups=["keepers"]))
+    wait_until(lambda: registry_mirror.current().origins == {WIKI, VAULT})
 
 
 @pytest.fixture
@@ -342,7 +351,10 @@ def test_my_apps_are_those_that_my_groups_open(signed_in: Visitor, ada: User) ->
     ada.groups.add(Group.objects.create(name="keepers"))
     response = signed_in.get("/")
     assert app_names(response) == ["The vault", "The wiki"]
-    assert [a.attributes["href"] for a in shown(response).all("a", **{"class": "app"})] == [VAULT, WIKI]
+    assert [a.attributes["href"] for a in shown(response).all("a", **{"class": "app"})] == [
+        f"{VAULT}/",
+        f"{WIKI}/",
+    ]
 
 
 def test_my_apps_greets_and_lets_one_sign_out(signed_in: Visitor) -> None:
@@ -360,14 +372,6 @@ def test_an_empty_start_page_tells_an_administrator_what_to_do(
     User.objects.filter(pk=ada.pk).update(is_superuser=administrator)
     wait_until(lambda: not app_names(signed_in.get("/")))
     assert ("register_app" in signed_in.get("/").content.decode()) is administrator
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 2.0) -> None:
-    """The registry reaches this process by a push."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_what_people_call_themselves_is_shown_as_text(visitor: Visitor) -> None:

@@ -20,21 +20,26 @@ class Element:
 
 @dataclass
 class Page(HTMLParser):
-    """A page as a list of its elements, in order, each with the text directly inside it."""
+    """A page as a list of its elements, in order, each with the text up to the next tag."""
 
     html: str
     elements: list[Element] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
+        self._inside = False
         self.feed(self.html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append(Element(tag, dict(attrs)))
+        self._inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = False
 
     def handle_data(self, data: str) -> None:
-        if self.elements:
-            self.elements[-1].text += data
+        if self._inside:
+            self.elements[-1].text += data.strip()
 
     def all(self, tag: str, **attributes: str) -> list[Element]:
         return [
