@@ -28,28 +28,26 @@ class CookieReader:
     def __init__(self, name: str, shape: re.Pattern[str] = TOKEN) -> None:
         self.name = name
         pair = rf"(?:^|;)[ \t]*{re.escape(name)}[ \t]*=[ \t]*((?:{shape.pattern}))(?=[ \t]*(?:;|\Z))"
-        self._find = re.compile(pair, re.ASCII).findall
+        pattern = re.compile(pair, re.ASCII)
+        self._match, self._find_all = pattern.match, pattern.findall
 
     def values(self, header: str) -> tuple[str, ...]:
         """The distinct valid-looking values, in the order of the header."""
-        return tuple(dict.fromkeys(self._candidates(header)))
+        return tuple(dict.fromkeys(self._find_all(header)))
 
     def read(self, header: str) -> str | None:
         """The one value; None if absent, malformed, or if two values differ (log: ``cookie_conflict``)."""
-        found = self._candidates(header)
-        if not found:
-            return None
-        if len(found) > 1 and len(set(found)) > 1:
-            log.warning("cookie_conflict: the cookie %s came with values that differ: nobody", self.name)
-            return None
-        return found[0]
-
-    def _candidates(self, header: str) -> list[str]:
-        # Only the stretch from the first to the last mention of the name is worth matching: long headers
-        # stay cheap.
         first = header.find(self.name)
         if first < 0:
-            return []
-        start = header.rfind(";", 0, first)
-        end = header.find(";", header.rfind(self.name))
-        return self._find(header, max(start, 0), len(header) if end < 0 else end)
+            return None
+        if header.find(self.name, first + 1) >= 0:
+            return self._the_only_one(header)
+        # Mentioned once: the pair begins behind the last ";" before it, so nothing has to be searched.
+        found = self._match(header, max(header.rfind(";", 0, first), 0))
+        return found[1] if found else None
+
+    def _the_only_one(self, header: str) -> str | None:
+        values = self.values(header)
+        if len(values) > 1:
+            log.warning("cookie_conflict: the cookie %s came with values that differ: nobody", self.name)
+        return values[0] if len(values) == 1 else None

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import hiredis
 
-from sso_client.channel import BEAT, LEASE, Channel, tracking_command
+from sso_client.channel import BEAT, Channel, tracking_command
 from sso_client.connections import Address
 from sso_client.nodes import Nodes
 from sso_client.recall import Recall
@@ -24,6 +24,8 @@ log = logging.getLogger("sso_client")
 
 #: Seconds to wait after the first, second, … failure in a row.
 PAUSES: Final = (0.02, 0.1, 0.25, 0.5)
+#: A link that lived this many seconds is tried again as if it had never failed.
+STEADY: Final = 0.2
 #: Seconds between two looks at whether the masters are still where they were.
 WATCH: Final = 1.0
 #: Seconds until a server that refused to track is asked again.
@@ -40,6 +42,7 @@ class Link:
         self._wires: dict[Address, Wire] = {}
         self._channels: dict[Address, Channel] = {}
         self._down_since: float | None = None
+        self._refused_at = float("-inf")
         #: Servers whose changes are heard: only what they said may be remembered.
         self.tracked: frozenset[Address] = frozenset()
         self.running = False
@@ -74,7 +77,7 @@ class Link:
             finally:
                 self._hang_up()
                 self._recall.link_down()
-            failures = 0 if monotonic() - started > LEASE else failures + 1
+            failures = 0 if monotonic() - started > STEADY else failures + 1
             sleep(PAUSES[min(failures, len(PAUSES) - 1)])
 
     def _hang_up(self) -> None:
@@ -95,6 +98,8 @@ class Link:
                 self._tell(now)
                 for ready, _ in selector.select(BEAT / 2):
                     self._hear(ready.data)
+                if self._recall.remembers and not self.tracked and now - self._refused_at > SULK:
+                    raise LinkLost("time to ask again to track")
                 if now >= watch_at or self._nodes.stale:
                     self._watch()
                     watch_at = monotonic() + WATCH
@@ -115,12 +120,14 @@ class Link:
         if tracks:
             self.tracked = addresses
             self._recall.link_up()
+        if tracks or not self._recall.remembers:
             self._report_up()
 
     def _track(self, wire: Wire, deadline: float) -> bool:
         reply = wire.ask(tracking_command(self._recall.prefixes), deadline)
         if not isinstance(reply, hiredis.ReplyError):
             return True
+        self._refused_at = monotonic()
         self._report_down(LinkLost(f"{wire.address} refuses to track: {reply}"))
         return False
 

@@ -43,18 +43,13 @@ def new_parser() -> hiredis.Reader:
     return hiredis.Reader(notEnoughData=INCOMPLETE)
 
 
-def greeting(target: Target, name: str) -> bytes:
-    """``HELLO 3`` with credentials and the connection's name, and the database: one round trip."""
+def greeting(target: Target, name: str) -> list[bytes]:
+    """``HELLO 3`` with credentials and the connection's name, and the database: sent in one round trip."""
     words = ["HELLO", "3"]
     if target.password is not None:
         words += ["AUTH", target.username or "default", target.password]
     hello = pack(*words, "SETNAME", name)
-    return hello + pack("SELECT", target.db) if target.db else hello
-
-
-def answer_count(target: Target) -> int:
-    """How many replies :func:`greeting` gets."""
-    return 2 if target.db else 1
+    return [hello, pack("SELECT", target.db)] if target.db else [hello]
 
 
 def checked(reply: Any) -> Any:
@@ -95,10 +90,10 @@ class Wire:
         self.parser = new_parser()
         self.socket = _connect(address, tls_context(target), deadline)
         try:
-            self.send(greeting(target, name), deadline)
-            self.role = role_of(checked(self.receive(deadline)))
-            for _ in range(answer_count(target) - 1):
-                checked(self.receive(deadline))
+            commands = greeting(target, name)
+            self.send(b"".join(commands), deadline)
+            answers = [checked(self.receive(deadline)) for _ in commands]
+            self.role = role_of(answers[0])
         except BaseException:
             self.close()
             raise
