@@ -156,9 +156,15 @@ class Loopback(httpx.HTTPTransport):
     """Sends every request to 127.0.0.1, with the Host header and the TLS name of its address."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        request.extensions = {**request.extensions, "sni_hostname": request.url.host}
-        request.url = request.url.copy_with(host="127.0.0.1")
-        return super().handle_request(request)
+        # A copy: the cookie jar files what comes back under the address of the request itself.
+        there = httpx.Request(
+            request.method,
+            request.url.copy_with(host="127.0.0.1"),
+            headers=request.headers,
+            stream=request.stream,
+            extensions={**request.extensions, "sni_hostname": request.url.host},
+        )
+        return super().handle_request(there)
 
 
 def _dump(value: Any) -> str:
