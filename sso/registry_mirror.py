@@ -10,7 +10,6 @@ import logging
 import time
 from functools import cache
 
-import msgspec
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
 from sso_client.errors import StoreUnavailable
@@ -43,18 +42,10 @@ def _reader() -> TrackedReader[Registry]:
     return TrackedReader(
         redis.url(),
         prefixes=[redis.keys().registry],
-        decode=_decode,
+        decode=decode_registry,
         timeout=settings.SSO_REDIS_TIMEOUT,
         on_change=_changed,
     )
-
-
-def _decode(raw: bytes, *_: object) -> Registry | None:
-    try:
-        return Registry.decode(raw)
-    except (msgspec.MsgspecError, ValueError):
-        log.warning("bad_registry bytes=%d", len(raw))  # published anew by whoever reads it next
-        return None
 
 
 def _changed(key: str | None) -> None:

@@ -301,10 +301,9 @@ def test_a_corrupted_hub_session_is_nobody(junk: bytes) -> None:
 
 
 def test_visits_without_a_cookie_leave_nothing_in_redis(jar: Jar) -> None:
-    before = set(client().scan_iter())
     for _ in range(50):
         jar.visit(lambda request: _ok() if request.session.get("x") is None else None)
-    assert set(client().scan_iter()) == before
+    assert set(client().scan_iter()) <= {keys().registry.encode()}
 
 
 # -- changes of people

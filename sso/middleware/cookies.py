@@ -144,7 +144,8 @@ def _put(
     """One ``Set-Cookie`` line; several of one name may stand on a response, for several domains."""
     morsel: Morsel[Any] = Morsel()
     morsel.set(name, value, value)
-    morsel.update({"path": "/", "secure": True, "httponly": True, "samesite": "Lax"})
+    morsel["path"], morsel["samesite"] = "/", "Lax"
+    morsel["secure"] = morsel["httponly"] = True
     if domain is not None:
         morsel["domain"] = domain
     if max_age is not None:
