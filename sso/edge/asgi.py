@@ -86,7 +86,7 @@ class AsgiEdge:
             return await _send(await self._run(steps, receive), scope, send)
         if self._app is not None:
             return await self._app(scope, receive, send)
-        return await _send(not_here(), scope, send)
+        return await _send(not_here(scope["method"], scope["path"]), scope, send)
 
     async def _run(self, steps: Steps, receive: Receive) -> Answer:
         """Fetch what the steps want until they return."""

@@ -18,7 +18,7 @@ from sso.edge.directory import Directory
 from sso.edge.errors import OnlyTheEdge
 from sso.edge.requests import Asked, Steps
 from sso.edge.throttle import Throttle
-from sso.errors import SSOError, TryAgain
+from sso.errors import MethodNotAllowed, SSOError, TryAgain
 from sso.proxies import TrustedProxies
 from sso.registry import Registry
 from sso.sites import Site, Sites
@@ -47,7 +47,7 @@ class Edge:
         """The steps that answer this request, or None when the address is not the edge's."""
         path = asked.path
         if path == "/api/session":
-            return session.answer(self, asked) if asked.method in ("GET", "HEAD") else None
+            return session.answer(self, asked) if asked.method in session.METHODS else None
         if path.startswith("/api/authz/"):
             return self._guarded(authz.answer(self, asked, path), asked)
         if path == "/api/introspect":
@@ -89,8 +89,10 @@ class Edge:
             return self.refusal(TryAgain(str(error)), asked)
 
 
-def not_here() -> Answer:
+def not_here(method: str, path: str) -> Answer:
     """For every address that is not the edge's, where the edge runs alone."""
+    if path == "/api/session" and method not in session.METHODS:
+        return error_answer(MethodNotAllowed(*session.METHODS))
     return error_answer(OnlyTheEdge())
 
 

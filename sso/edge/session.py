@@ -18,6 +18,9 @@ from sso.sites import Site
 if TYPE_CHECKING:
     from sso.edge.core import Edge
 
+#: Signing in and out under the same address is the hub's.
+METHODS = ("GET", "HEAD")
+
 
 def nobody_answer(site: Site) -> Answer:
     """401 with the page to sign in at; what to come back to is the caller's to add as ``rd``."""

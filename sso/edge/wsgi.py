@@ -106,7 +106,7 @@ def _body(environ: WSGIEnvironment, limit: int) -> bytes | None:
 
 
 def _nothing_else(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    return _send(not_here(), environ, start_response)
+    return _send(not_here(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")), environ, start_response)
 
 
 def _variable(name: str) -> str:

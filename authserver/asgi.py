@@ -1,0 +1,9 @@
+"""The edge alone as an ASGI application. Django is served over WSGI (``authserver.wsgi``), which it answers faster."""
+
+from __future__ import annotations
+
+from authserver.edge import core, redis_settings
+from sso.edge.asgi import AsgiEdge
+from sso.edge.loop_source import LoopSource
+
+application = AsgiEdge(core(), LoopSource(redis_settings(), core().directory))
