@@ -20,9 +20,10 @@ from tests.support.auth_server import SECRET_KEY, AuthServer, migrated_database
 from tests.support.browser import chromium
 from tests.support.certificates import Certificates
 from tests.support.programs import clean_environment
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, server_binaries
 
 _scratch = Path(tempfile.mkdtemp(prefix="sso-"))
+(_scratch / "static").mkdir()
 _redis = RedisServer()
 
 _settings = {
@@ -114,6 +115,13 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_redis() -> Iterator[RedisServer]:
     """A Redis that belongs to one test."""
     with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(params=server_binaries(), ids=lambda binary: binary.name)
+def each_redis(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """A Redis that belongs to one test, which runs on Valkey and, where installed, on Debian's Redis."""
+    with RedisServer(request.param) as server:
         yield server
 
 
