@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote, unquote_to_bytes
 
 from sso_client.memory import Memory
 from sso_client.record import session_key
@@ -159,7 +160,7 @@ class WsgiAsker(Asker):
     def _ask(self, method: str, target: str, pairs: list[tuple[str, str]], peer: str, body: bytes) -> Answer:
         environ: dict[str, Any] = {
             "REQUEST_METHOD": method,
-            "PATH_INFO": target.partition("?")[0],
+            "PATH_INFO": unquote_to_bytes(target.partition("?")[0]).decode("latin-1"),
             "QUERY_STRING": target.partition("?")[2],
             "RAW_URI": target,
             "REMOTE_ADDR": peer,
@@ -194,7 +195,7 @@ class AsgiAsker(Asker):
         scope = {
             "type": "http",
             "method": method,
-            "path": path,
+            "path": unquote(path),
             "raw_path": path.encode("latin-1"),
             "query_string": query.encode("latin-1"),
             "client": (peer, 50000) if peer else None,
