@@ -17,27 +17,40 @@ from django.utils.cache import patch_vary_headers
 from sso_client.errors import StoreUnavailable
 
 from sso.api.errors import is_for_machines
+from sso.registry import Registry
 from sso.registry_mirror import current
 
 
 class CorsMiddleware(DjangoCorsMiddleware):
     """Lets pages of registered origins read answers under ``/api/``; pages for people are never shared."""
 
+    #: As last seen, for answers of 500 and more: a page should learn of an outage, and such an answer holds nothing.
+    _last: Registry | None = None
+
     def is_enabled(self, request: HttpRequest) -> bool:
         return is_for_machines(request)
 
     def origin_found_in_white_lists(self, origin: str, url: SplitResult) -> bool:
-        try:
-            return current().app_of_origin(origin) is not None
-        except (StoreUnavailable, DatabaseError):
-            return False
+        return False
 
     def check_signal(self, request: HttpRequest) -> bool:
-        return False
+        registry = self._registry(failing=getattr(request, "failing", False))
+        return registry is not None and registry.app_of_origin(request.headers["Origin"]) is not None
 
     def add_response_headers(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if is_for_machines(request):
             response["Cache-Control"] = "no-store"
             response["Cross-Origin-Resource-Policy"] = "same-site"
             patch_vary_headers(response, ("Cookie", "Origin"))
+            request.failing = response.status_code >= 500  # type: ignore[attr-defined]
         return super().add_response_headers(request, response)
+
+    def _registry(self, *, failing: bool) -> Registry | None:
+        """None when it is not known. An answer that failed already does not wait for Redis once more."""
+        if failing and self._last is not None:
+            return self._last
+        try:
+            self._last = current()
+        except (StoreUnavailable, DatabaseError):
+            return None
+        return self._last

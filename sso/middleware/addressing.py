@@ -8,6 +8,7 @@ from typing import cast
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
+from sso.api.errors import PROBES
 from sso.error_responses import respond
 from sso.errors import BadRequest, SSOError
 from sso.requests import HubRequest
@@ -18,6 +19,8 @@ FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_
 
 class AddressingMiddleware:
     """Sets ``request.site`` and ``request.client_address``; a host that is no hub of ours is 400.
+
+    Health probes may name any host: a load balancer asks by address, and is told nothing of anybody.
 
     ``X-Forwarded-*`` count only from ``SSO_TRUSTED_PROXIES`` and are gone afterwards, so that nothing
     further in can read what a stranger wrote there.
@@ -47,8 +50,10 @@ class AddressingMiddleware:
         )
         for name in FORWARDED:
             meta.pop(name, None)
-        site = self.sites.of_host(view.host)
+        site, host = self.sites.of_host(view.host), view.host
+        if site is None and request.path in PROBES:
+            site, host = self.sites.primary, self.sites.primary.hub.netloc
         if site is None:
             raise BadRequest(f"no hub has the host {view.host[:80]!r}")
-        meta["HTTP_HOST"], meta["REMOTE_ADDR"], meta["wsgi.url_scheme"] = view.host, view.address, view.scheme
+        meta["HTTP_HOST"], meta["REMOTE_ADDR"], meta["wsgi.url_scheme"] = host, view.address, view.scheme
         request.site, request.client_address = site, view.address
