@@ -20,6 +20,7 @@ from sso.models import RelyingApp
 from sso.redis import client as redis_client
 from sso.registration import register
 from tests.support.page_visitor import Page, Visitor
+from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -559,6 +560,23 @@ def test_the_service_goes_by_the_name_it_was_given(visitor: Visitor) -> None:
 )
 def test_error_pages_render_without_a_request(template: str) -> None:
     check_markup(render_to_string(f"{template}.html"))
+
+
+def test_when_redis_is_away_the_page_says_so_and_nobody_is_signed_out(
+    signed_in: Visitor, redis_server: RedisServer
+) -> None:
+    kept = signed_in.cookie(HUB_COOKIE), signed_in.cookie(SHARED_COOKIE)
+    token = shown(signed_in.get("/logout/")).value("csrfmiddlewaretoken")
+    redis_server.stop()
+    sent = {"username": "ada", "password": PASSWORD, "csrfmiddlewaretoken": token}
+    for response in (signed_in.get("/"), signed_in.get("/login/", rd=DEEP), signed_in.post("/login/", sent)):
+        assert (response.status_code, response["Retry-After"]) == (503, "1")
+        assert not response.cookies
+        assert "Nobody has been signed out" in response.content.decode()
+        check_markup(response.content.decode())
+    assert (signed_in.cookie(HUB_COOKIE), signed_in.cookie(SHARED_COOKIE)) == kept
+    redis_server.start()
+    wait_until(lambda: signed_in.get("/").status_code == 200, seconds=5)
 
 
 def test_a_mistake_of_ours_shows_a_page_and_no_trace() -> None:
