@@ -21,6 +21,8 @@ class HubRequest(HttpRequest):
     client_address: str
     #: The one well-formed shared cookie that arrived, if exactly one did. Secret.
     shared_cookie_value: str | None
+    #: Whether two different shared cookies arrived: nobody, and every variant is to be cleared.
+    shared_cookie_conflict: bool
     #: "ok" | "absent" | "conflict" | "foreign" (not of this browser's sign-in, or no longer alive).
     shared_cookie_state: str
     #: Set by flows: the shared cookie that the response carries.

@@ -81,8 +81,8 @@ def read_cookies(request: HubRequest, header: str) -> None:
     request.shared_cookie_value = values[SHARED.name]
     request.shared_cookie_to_set = None
     request.signed_out = False
-    conflict = len(SHARED.values(header)) > 1
-    state = SimpleLazyObject(lambda: "conflict" if conflict else _state(request))
+    request.shared_cookie_conflict = len(SHARED.values(header)) > 1
+    state = SimpleLazyObject(lambda: "conflict" if request.shared_cookie_conflict else _state(request))
     request.shared_cookie_state = cast(str, state)
 
 
@@ -112,7 +112,7 @@ def set_cookies(request: HubRequest, response: HttpResponseBase) -> None:
     if key is not None and key != session.presented and not session.is_empty():
         sign_in = session.sign_in
         _put(response, HUB.name, key, max_age=sign_in.remaining() if sign_in and sign_in.remember else None)
-    if request.shared_cookie_state == "conflict":
+    if request.shared_cookie_conflict:
         _expire_variants(request, response)
     if (cookie := request.shared_cookie_to_set) is not None:
         _put(response, SHARED.name, cookie.value, max_age=cookie.max_age, domain=cookie.domain)
