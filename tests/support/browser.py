@@ -5,8 +5,9 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from tests.support.certificates import Certificates
 from tests.support.system import require
@@ -41,6 +42,30 @@ def chromium(home: Path, certificates: Certificates, *arguments: str) -> Iterato
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def kept_profile(
+    browser: Browser, profile: Path, certificates: Certificates, **options: Any
+) -> Iterator[BrowserContext]:
+    """A Chromium of its own whose profile stays in ``profile`` when it is closed, as a person's does."""
+    program, certutil = require("chromium", "certutil")
+    home = profile.parent / f"{profile.name}-home"
+    if not home.exists():
+        _trust(certutil, home, certificates)
+    context = browser.browser_type.launch_persistent_context(
+        profile,
+        executable_path=str(program),
+        headless=True,
+        args=ARGUMENTS,
+        env={**os.environ, "HOME": str(home)},
+        **options,
+    )
+    context.set_default_timeout(15_000)
+    try:
+        yield context
+    finally:
+        context.close()
 
 
 def _trust(certutil: Path, home: Path, certificates: Certificates) -> None:
