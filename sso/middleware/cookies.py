@@ -32,8 +32,7 @@ HUB = CookieReader(settings.SESSION_COOKIE_NAME)
 SHARED = CookieReader(settings.SSO_COOKIE_NAME)
 CSRF = CookieReader(settings.CSRF_COOKIE_NAME, re.compile(r"[A-Za-z0-9]{32}(?:[A-Za-z0-9]{32})?"))
 LANGUAGE = CookieReader(settings.LANGUAGE_COOKIE_NAME, re.compile(r"[A-Za-z-]{2,15}"))
-BOUNCE = CookieReader("__Host-sso_bounce", re.compile(r"[0-9]"))
-READERS = {reader.name: reader for reader in (HUB, SHARED, CSRF, LANGUAGE, BOUNCE)}
+READERS = {reader.name: reader for reader in (HUB, SHARED, CSRF, LANGUAGE)}
 
 
 class CookiesMiddleware:
