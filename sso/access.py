@@ -34,8 +34,10 @@ _FACTORS = (
 T = TypeVar("T")
 
 
-class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
+class Rule(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One line of a policy. An impossible one raises ``ValueError`` (decoding: ``msgspec.ValidationError``).
+
+    So does a field nobody knows: leaving out a restriction that was misspelled would open what it guards.
 
     ``path`` is a pattern over the normalised path: ``*`` is any part of one segment, ``**`` as a whole segment
     any number of segments, ``/a/**`` is ``/a`` too; empty is every path. Upper and lower case are the same, and
@@ -105,7 +107,7 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
         return ""
 
 
-class AccessPolicy(msgspec.Struct, frozen=True, omit_defaults=True):
+class AccessPolicy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """What an app's visitors get: the first rule that fits, else the default."""
 
     default: Policy = "signed_in"
