@@ -93,6 +93,7 @@ class SessionStore(SessionBase):
         lease = sign_in.lease()
         if due := [h for h, ttl in self.lives.items() if ttl < lease - ACTIVITY_INTERVAL]:
             shared_sessions.keep_alive(due, lease)
+            sign_in_store.touch(sign_in.sid)
 
     def exists(self, session_key: str) -> bool:
         with answering() as redis:

@@ -125,9 +125,9 @@ def add_shared(sid: str, key: SharedKey) -> int | None:
     return _add(sid, _SHARED + key.cookie_hash, f"{key.site} {key.issued}")
 
 
-def touch(sid: str, *, ip: str, user_agent: str) -> None:
-    """Note where and when the hub saw this sign-in last."""
-    _add(sid, "last_seen", str(int(time.time())), "ip", ip, "user_agent", user_agent)
+def touch(sid: str) -> None:
+    """Note that the hub saw this sign-in just now."""
+    _add(sid, "last_seen", str(int(time.time())))
 
 
 def rebind(sid: str, credential: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, cast
 
@@ -190,14 +190,24 @@ def listing(user_id: str, *, offset: int = 0, limit: int = 100) -> list[SignIn]:
     for sid, sign_in in zip(sids, sign_in_store.get_many(sids), strict=True):
         if sign_in is None:
             sign_in_store.forget(sid, user_id)
-        elif not sign_in.ended and shared_sessions.lives(sign_in.shared):
-            living.append(sign_in)
+        elif not sign_in.ended and (lives := shared_sessions.lives(sign_in.shared)):
+            living.append(replace(sign_in, last_seen=_last_seen(sign_in, max(lives.values()))))
     return sorted(living, key=lambda s: s.created, reverse=True)
 
 
 def count(user_id: str) -> int:
     """How many sign-ins ``end_all`` would end."""
     return sum(1 for found in sign_in_store.get_many(sign_in_store.sids_of(user_id)) if found is not None)
+
+
+def _last_seen(sign_in: SignIn, seconds_left: int) -> int:
+    """Apps report activity by renewing the shared session's life, so what is left of it tells when.
+
+    In the last idle span before the absolute end it no longer does: then it is what the hub saw.
+    """
+    if sign_in.remaining() <= sign_in.idle:
+        return sign_in.last_seen
+    return max(sign_in.last_seen, int(time.time()) - (sign_in.idle - seconds_left))
 
 
 # -- ending

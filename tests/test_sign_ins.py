@@ -264,6 +264,20 @@ def test_activity_at_the_hub_keeps_the_shared_session_alive(jar: Jar, ada: User)
     assert client().ttl(key) > settings.SSO_IDLE_TIMEOUT - 5
 
 
+def test_the_listing_tells_when_an_app_saw_the_person_last(jar: Jar, ada: User) -> None:
+    sign_in(jar, ada)
+    key = keys().session(fingerprint(jar.shared or ""))
+    client().expire(key, settings.SSO_IDLE_TIMEOUT - 300)
+    client().hset(keys().signin(sid_unseen(jar)), "last_seen", "1")
+    (found,) = sign_ins.listing(str(ada.pk))
+    assert found.last_seen == pytest.approx(time.time() - 300, abs=2)
+
+
+def sid_unseen(jar: Jar) -> str:
+    """The sid without the hub noticing activity."""
+    return str((record(jar) or {})["sid"])
+
+
 @pytest.mark.parametrize("cookie", [None, "x" * 43], ids=["lost", "foreign"])
 def test_a_lost_or_foreign_shared_cookie_is_renewed_silently(jar: Jar, ada: User, cookie: str | None) -> None:
     sign_in(jar, ada)
