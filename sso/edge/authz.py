@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlencode
 
 from sso.access import Address, Verdict, decide
+from sso.edge import app_cookies
 from sso.edge.answers import NOTHING_MORE, Answer, Headers, error_answer
 from sso.edge.directory import Directory, wanted_directory
 from sso.edge.errors import AccessRefused, StepUpRequired, TargetRefused, UnknownApp, UntrustedProxy
@@ -65,7 +66,7 @@ def answer(edge: Edge, asked: Asked, path: str) -> Steps:
         now=edge.clock(),
     )
     if verdict.allows or (verdict.kind == "sign_in" and _is_preflight(asked, target, directory)):
-        return Answer(200, _passing(app, remembered))
+        return Answer(200, _passing(app, remembered) + _app_cookies(edge, asked))
     if verdict.kind == "refused":
         raise AccessRefused(f"rule {verdict.rule_id}")
     login_url = _login_url(app, site, target, verdict)
@@ -188,6 +189,15 @@ def _passing(app: App, remembered: Remembered | None) -> Headers:
     if remembered is None or not app.admits(remembered.session.user.groups):
         return PASS_AS_NOBODY
     return remembered.passing
+
+
+def _app_cookies(edge: Edge, asked: Asked) -> Headers:
+    """The ``Cookie`` header the app should get, for a proxy that asks for it."""
+    if asked.raw_target != app_cookies.ASKED_FOR:
+        return NOTHING_MORE
+    ours = (edge.cookies.name, app_cookies.HUB_COOKIE)
+    rest = app_cookies.others(asked.header("cookie") or "", ours)
+    return Headers([("Cookie", rest)]) if rest else NOTHING_MORE
 
 
 def _login_url(app: App, site: Site, target: Target, verdict: Verdict) -> str:
