@@ -135,7 +135,7 @@ def test_a_session_that_ended_is_nobody_at_the_next_request(site: Site, ada: str
 def test_a_private_page_is_kept_out_of_caches(site: Site, ada: str) -> None:
     answer = site.get("/private", ada)
     assert answer.headers["Cache-Control"] == "no-store"
-    assert "Cookie" in answer.headers["Vary"]
+    assert "Cookie" in ", ".join(answer.headers.get_all("Vary", []))
 
 
 class TestWithoutAnAnswerFromRedis:
@@ -166,7 +166,8 @@ class TestWithoutAnAnswerFromRedis:
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
         assert "text/html" in answer.headers["Content-Type"]
         assert "You are not signed out" in answer.text
-        assert not {"Set-Cookie", "Location"} & answer.headers.keys()
+        assert "Set-Cookie" not in answer.headers
+        assert "Location" not in answer.headers
         script = site.get("/private", outage, SCRIPT)
         assert (script.status, script.json()["error"]) == (503, "try_again")
         assert site.get("/maybe", outage).status == 503

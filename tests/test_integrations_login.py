@@ -12,6 +12,7 @@ from sso_client.login import (
     Gate,
     Refused,
     check_origin,
+    ignoring,
     login_url,
     member_of,
     rebuild,
@@ -178,6 +179,22 @@ def test_no_answer_may_be_kept_by_a_cache() -> None:
 def test_a_target_is_rebuilt_from_the_bytes_a_server_hands_over() -> None:
     assert wire_target("/ü %".encode(), b"a=%20&b=\xc3\xbc") == "/%C3%BC%20%25?a=%20&b=%C3%BC"
     assert wire_target(b"", b"") == "/"
+
+
+@pytest.mark.parametrize(
+    ("path", "ignored"),
+    [
+        pytest.param("/", True, id="the start page"),
+        pytest.param("/healthz", True, id="exactly it"),
+        pytest.param("/healthz/more", False, id="below a page"),
+        pytest.param("/healthzz", False, id="a longer name"),
+        pytest.param("/static/a/b.css", True, id="below a folder"),
+        pytest.param("/private", False, id="anything else"),
+        pytest.param("", False, id="nothing"),
+    ],
+)
+def test_an_ignored_path_is_exact_or_a_whole_folder(path: str, ignored: bool) -> None:
+    assert ignoring(("/", "/healthz", "/static/"))(path) is ignored
 
 
 def test_the_package_needs_no_framework_and_loads_no_redis_for_an_address() -> None:

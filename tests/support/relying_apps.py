@@ -1,12 +1,12 @@
 """Relying apps as processes of their own, and sessions written as the auth server writes them (design §4)."""
 
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
 from hashlib import sha256
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -14,6 +14,7 @@ from secrets import token_urlsafe
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.programs import clean_environment
 from tests.support.redis_server import RedisServer, free_port
 
 PROJECT = Path(__file__).parents[2]
@@ -28,7 +29,8 @@ class Answered:
     """A whole response."""
 
     status: int
-    headers: Mapping[str, str]
+    #: Names in any case, as HTTP has them.
+    headers: Message
     body: bytes
 
     @property
@@ -62,6 +64,19 @@ def write_session(server: RedisServer, *, exp: int = 3600, idle: int = 600, **us
     return value
 
 
+def request(
+    port: int, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+) -> Answered:
+    """One request to 127.0.0.1 on a connection of its own; redirects are not followed."""
+    line = HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        line.request(method, target, body=body, headers=dict(headers or {}))
+        answer: HTTPResponse = line.getresponse()
+        return Answered(answer.status, answer.headers, answer.read())
+    finally:
+        line.close()
+
+
 def record_key(value: str) -> str:
     return f"sso:session:{sha256(value.encode()).hexdigest()}"
 
@@ -80,19 +95,13 @@ class RelyingApp:
         command = [sys.executable, "-m", "gunicorn", *bind, *options, app]
         self.process = subprocess.Popen(
             command,
-            env={**os.environ, **env, "PYTHONPATH": str(PROJECT)},
+            env=clean_environment({**env, "PYTHONPATH": str(PROJECT)}),
             cwd=PROJECT,
             start_new_session=True,
         )
 
     def request(self, method: str, target: str, headers: Mapping[str, str] | None = None) -> Answered:
-        line = HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            line.request(method, target, headers=dict(headers or {}))
-            answer: HTTPResponse = line.getresponse()
-            return Answered(answer.status, dict(answer.getheaders()), answer.read())
-        finally:
-            line.close()
+        return request(self.port, method, target, headers)
 
     def get(self, target: str, cookie: str | None = None, headers: Mapping[str, str] = PAGE) -> Answered:
         """GET as somebody looking at a page; ``cookie`` is the value of the shared cookie."""

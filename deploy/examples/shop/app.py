@@ -43,13 +43,13 @@ HEADERS = {
 app = FastAPI(title="shop", docs_url=None, redoc_url=None)
 app.mount("/static", StaticFiles(directory=HERE / "static"))
 app.mount("/shared", StaticFiles(directory=HERE.parent / "shared"))
-# The page itself says nothing about anybody, so it needs no session; only /api/ does.
+# The page says nothing about anybody, so it needs no session and stays up when the store does not; orders do need it.
 app.add_middleware(
     SSOMiddleware,
     reader=AsyncSessionReader(os.environ["SSO_REDIS_URL"]),
     hub=HUB,
     app_origin=ORIGIN,
-    ignore=("/static/", "/shared/", "/healthz", "/items"),
+    ignore=("/", "/items/", "/static/", "/shared/", "/healthz", "/api/items"),
 )
 
 

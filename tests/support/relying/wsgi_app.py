@@ -1,14 +1,14 @@
 """A bare WSGI application."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sso_client import SessionReader
 from sso_client.wsgi import SSOMiddleware, signed_in
 
 
-def site(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+def site(environ: dict[str, Any], start_response: Any, /) -> Iterable[bytes]:
     text = PAGES[environ["PATH_INFO"]](environ)
     start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")])
     return [text.encode()]
@@ -19,7 +19,7 @@ def maybe(environ: dict[str, Any]) -> str:
     return session.user.name if session else "nobody"
 
 
-PAGES = {
+PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     "/public": lambda environ: "for everybody",
     "/maybe": maybe,
     "/private": lambda environ: signed_in(environ).user.name,

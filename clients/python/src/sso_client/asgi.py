@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sso_client.errors import StoreUnavailable
-from sso_client.login import Answer, Asked, Dress, Gate, Refused, private_headers, wire_target
+from sso_client.login import Answer, Asked, Dress, Gate, Refused, ignoring, private_headers, wire_target
 
 if TYPE_CHECKING:
     from sso_client.record import Session
@@ -61,7 +61,7 @@ class SSOMiddleware:
         ignore: tuple[str, ...] = (),
         dress: Dress | None = None,
     ) -> None:
-        self.app, self.reader, self.required, self.ignore = app, reader, required, ignore
+        self.app, self.reader, self.required, self.ignores = app, reader, required, ignoring(ignore)
         self.gate = Gate(hub, app_origin=app_origin, dress=dress)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,7 +73,7 @@ class SSOMiddleware:
         scope["state"].pop("sso", None)
         line = _Line(scope, send)
         try:
-            if not scope["path"].startswith(self.ignore or ("\0",)):
+            if not self.ignores(scope["path"]):
                 await self._admit(scope)
             await self.app(scope, receive, line.send)
         except (Refused, StoreUnavailable) as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING
@@ -90,6 +90,13 @@ def login_url(hub: str, return_to: str | None = None) -> str:
 def member_of(session: Session | None, *groups: str) -> bool:
     """Whether somebody is signed in and belongs to at least one of ``groups``."""
     return session is not None and not set(groups).isdisjoint(session.user.groups)
+
+
+def ignoring(paths: Collection[str]) -> Callable[[str], bool]:
+    """Whether a path is one of ``paths``; one that ends with a slash covers all below it, ``/`` the start page only."""
+    below = tuple(path for path in paths if path.endswith("/") and path != "/")
+    exactly = frozenset(paths) - set(below)
+    return lambda path: path in exactly or path.startswith(below)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +234,7 @@ class Gate:
 
 
 def _json(status: int, code: str, message: str, more: dict[str, str]) -> Answer:
-    body = json.dumps({"error": code, "message": message, **more}).encode()
+    body = json.dumps({"error": code, "message": message, **more}, separators=(",", ":")).encode()
     return Answer(status, _headers(status, "application/json", body), body)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sso_client.errors import StoreUnavailable
-from sso_client.login import Asked, Dress, Gate, Refused, private_headers, wire_target
+from sso_client.login import Asked, Dress, Gate, Refused, ignoring, private_headers, wire_target
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -41,8 +41,8 @@ class SSOMiddleware:
         hub: origin of the auth server.
         app_origin: origin people see this app at; needed behind a proxy.
         required: send everybody who is not signed in to the hub, on every path.
-        ignore: path prefixes that are answered without asking who it is, so that they work while the store is
-            down: ``("/static/", "/healthz")``. ``sso.session`` is absent there.
+        ignore: paths that are answered without asking who it is, so that they work while the store is down:
+            ``("/", "/healthz", "/static/")``; see :func:`sso_client.login.ignoring`. ``sso.session`` is absent there.
         dress: shows 403 and 503 pages in the app's design.
     """
 
@@ -57,14 +57,14 @@ class SSOMiddleware:
         ignore: tuple[str, ...] = (),
         dress: Dress | None = None,
     ) -> None:
-        self.app, self.reader, self.required, self.ignore = app, reader, required, ignore
+        self.app, self.reader, self.required, self.ignores = app, reader, required, ignoring(ignore)
         self.gate = Gate(hub, app_origin=app_origin, dress=dress)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ.pop(SESSION, None)
         environ[_GATE] = self.gate
         try:
-            if not environ.get("PATH_INFO", "").startswith(self.ignore or ("\0",)):
+            if not self.ignores(environ.get("PATH_INFO", "")):
                 self._admit(environ)
             return self.app(environ, _keeping_private(environ, start_response))
         except Refused as refused:

@@ -81,6 +81,7 @@ function showItems() {
   const shown = slug ? goods.filter((item) => item.slug === slug) : goods;
   $("title").textContent = slug ? shown[0]?.name ?? "We do not sell that" : "Tea things";
   document.title = `${$("title").textContent} · Shop`;
+  $("items").classList.toggle("one", Boolean(slug));
   $("items").replaceChildren(...shown.map(card));
 }
 
@@ -115,14 +116,14 @@ function render() {
 }
 
 /** Do it; when nobody can say who this is, say that, and keep on the page what it showed. */
-async function attempt(action) {
+async function attempt(action, next = "Please try again in a moment.") {
   try {
     note("");
     await action();
     return true;
   } catch (error) {
     if (!(error instanceof Unknown)) throw error;
-    note("We cannot see who is signed in right now. You are not signed out. We keep trying.");
+    note(`We cannot see who is signed in right now. You are not signed out. ${next}`);
     return false;
   }
 }
@@ -132,7 +133,7 @@ async function look() {
     person = await whoIsHere();
     render();
     if (person) showOrders(await own("/api/orders"));
-  });
+  }, "We keep trying.");
   if (!known) setTimeout(look, 2000);
 }
 
