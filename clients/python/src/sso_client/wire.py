@@ -114,12 +114,13 @@ class Wire:
 
     def receive(self, deadline: float) -> Any:
         """The next reply that is not a push."""
-        while True:
-            reply = self.parser.gets()
-            if reply is INCOMPLETE:
-                self.parser.feed(self._read(deadline))
-            elif not isinstance(reply, hiredis.PushNotification):
-                return reply
+        try:
+            while (reply := self.parser.gets()) is INCOMPLETE or isinstance(reply, hiredis.PushNotification):
+                if reply is INCOMPLETE:
+                    self.parser.feed(self._read(deadline))
+        except hiredis.HiredisError as error:
+            raise LinkLost(f"no Redis at {self.address} ({type(error).__name__})") from error
+        return reply
 
     def _read(self, deadline: float) -> bytes:
         try:
