@@ -10,9 +10,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.support.browser import kept_profile
 from tests.support.certificates import Certificates
-from tests.support.family import PASSWORD, Family, family
+from tests.support.family import HUB_COOKIE, PASSWORD, SHARED_COOKIE, Family, family, kept_cookies
 
-HUB_COOKIE, SHARED_COOKIE = "__Host-sso_hub", "__Secure-sso_session"
 DEEP = "/report?q=a%20b&x=1"
 
 
@@ -24,47 +23,6 @@ def site(
         yield found
 
 
-def fill_in(page: Page, name: str, *, remember: bool = False) -> None:
-    """Fill in the hub's form, which must be what the page shows, and send it."""
-    page.get_by_label("Username or email").fill(name)
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_label("Keep me signed in").set_checked(remember)
-    page.get_by_role("button", name="Sign in").click()
-
-
-def sign_in(page: Page, site: Family, name: str = "ada", **options: bool) -> None:
-    """From a private page of app1 through the hub and back."""
-    page.goto(f"{site.app1}{DEEP}")
-    fill_in(page, name, **options)
-    page.wait_for_url(f"{site.app1}/**")
-    expect(page.locator("#who")).to_have_text(name)
-
-
-def at_the_hub(page: Page, site: Family) -> str:
-    """The person the hub's start page greets."""
-    page.goto(site.hub.origin)
-    heading = page.get_by_role("heading", level=1)
-    expect(heading).to_be_visible()
-    text = heading.inner_text()
-    return text.removeprefix("Hello, ") if text.startswith("Hello") else "nobody"
-
-
-def everywhere(context: BrowserContext, site: Family) -> set[str]:
-    """Whom both apps and the hub see, in tabs of their own."""
-    page = context.new_page()
-    seen = {at_the_hub(page, site)}
-    for app in (site.app1, site.app2):
-        page.goto(app)
-        expect(page.locator("#who")).not_to_be_empty()
-        seen.add(page.locator("#who").inner_text())
-    page.close()
-    return seen
-
-
-def cookies(context: BrowserContext, name: str) -> list[str]:
-    return [str(cookie.get("value")) for cookie in context.cookies() if cookie.get("name") == name]
-
-
 # -- in and out
 
 
@@ -73,11 +31,11 @@ def test_a_deep_link_comes_back_with_its_query_and_everybody_knows(
 ) -> None:
     page.goto(f"{site.app1}{DEEP}#no")
     assert page.url.startswith(f"{site.hub.origin}/login/?rd=")
-    fill_in(page, "ada")
+    site.fill_in(page, "ada")
     page.wait_for_url(f"{site.app1}/**")
     assert page.url.partition("#")[0] == f"{site.app1}{DEEP}"
     expect(page.locator("#asked")).to_have_text(DEEP)
-    assert everywhere(context, site) == {"ada"}
+    assert site.everywhere(context) == {"ada"}
 
 
 def test_somebody_signed_in_is_asked_nothing_at_the_next_app(
@@ -88,14 +46,14 @@ def test_somebody_signed_in_is_asked_nothing_at_the_next_app(
     assert (signed_in["status"], signed_in["json"]["user"]["username"]) == (200, "ada")
     page.goto(f"{site.app1}{DEEP}")
     assert page.url == f"{site.app1}{DEEP}"
-    assert everywhere(context, site) == {"ada"}
+    assert site.everywhere(context) == {"ada"}
 
 
 @pytest.mark.parametrize("where", ["app1's form", "app2's JavaScript", "the hub"])
 def test_signing_out_anywhere_is_signing_out_everywhere(
     context: BrowserContext, page: Page, site: Family, where: str
 ) -> None:
-    sign_in(page, site)
+    site.sign_in(page)
     if where == "app1's form":
         page.get_by_role("button", name="Sign out").click()
     elif where == "app2's JavaScript":
@@ -106,15 +64,15 @@ def test_signing_out_anywhere_is_signing_out_everywhere(
         page.get_by_role("button", name="Sign out").click()
     if where != "app2's JavaScript":
         expect(page.get_by_role("heading", level=1)).to_have_text("You are signed out")
-    assert everywhere(context, site) == {"nobody"}
-    assert cookies(context, HUB_COOKIE) + cookies(context, SHARED_COOKIE) == []
+    assert site.everywhere(context) == {"nobody"}
+    assert kept_cookies(context, HUB_COOKIE) + kept_cookies(context, SHARED_COOKIE) == []
 
 
 def test_a_sign_in_page_left_open_goes_straight_back_once_somebody_is_signed_in(
     context: BrowserContext, page: Page, site: Family
 ) -> None:
     page.goto(f"{site.app1}{DEEP}")
-    sign_in(context.new_page(), site)
+    site.sign_in(context.new_page())
     page.reload()
     page.wait_for_url(f"{site.app1}{DEEP}")
 
@@ -127,7 +85,7 @@ def test_the_back_button_shows_nothing_private_although_browsers_keep_pages_in_m
     options = {"ignore_default_args": ["--disable-back-forward-cache"]}
     with kept_profile(browser, tmp_path / "profile", certificates, **options) as context:
         page = context.new_page()
-        sign_in(page, site)
+        site.sign_in(page)
         if where == "the hub":
             page.goto(site.hub.origin)
         page.get_by_role("button", name="Sign out").click()
@@ -144,21 +102,21 @@ def test_of_two_tabs_the_later_person_wins_everywhere_and_the_older_form_is_refu
     context: BrowserContext, page: Page, site: Family
 ) -> None:
     page.goto(f"{site.app1}{DEEP}")
-    sign_in(context.new_page(), site, "bob")
-    fill_in(page, "ada")
+    site.sign_in(context.new_page(), "bob")
+    site.fill_in(page, "ada")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     assert page.url.startswith(site.hub.origin), "a form of before the sign-in was accepted"
-    assert everywhere(context, site) == {"bob"}
+    assert site.everywhere(context) == {"bob"}
 
 
 def test_signing_in_as_somebody_else_ends_the_sign_in_before_it(
     context: BrowserContext, page: Page, site: Family
 ) -> None:
-    sign_in(page, site, "ada")
-    before = cookies(context, SHARED_COOKIE)
+    site.sign_in(page, "ada")
+    before = kept_cookies(context, SHARED_COOKIE)
     page.goto(site.app2)
     page.evaluate("p => api('POST', '/api/session', {username: 'bob', password: p})", PASSWORD)
-    assert everywhere(context, site) == {"bob"}
+    assert site.everywhere(context) == {"bob"}
     answer = site.hub.get("/api/session", headers={"Cookie": f"{SHARED_COOKIE}={before[0]}"})
     assert answer.status == 401
 
@@ -166,7 +124,7 @@ def test_signing_in_as_somebody_else_ends_the_sign_in_before_it(
 def test_a_form_sent_after_signing_out_elsewhere_revives_nothing(
     context: BrowserContext, page: Page, site: Family
 ) -> None:
-    sign_in(page, site)
+    site.sign_in(page)
     page.goto(site.hub.origin)
     other = context.new_page()
     other.goto(site.app2)
@@ -177,20 +135,20 @@ def test_a_form_sent_after_signing_out_elsewhere_revives_nothing(
     assert "ada" not in page.locator("main").inner_text()
     late = other.evaluate("t => stale('DELETE', '/api/session', t)", token)
     assert late["status"] in (204, 403)
-    assert everywhere(context, site) == {"nobody"}
+    assert site.everywhere(context) == {"nobody"}
 
 
 def test_two_tabs_that_sign_out_and_ask_at_the_same_time_end_as_nobody(
     context: BrowserContext, page: Page, site: Family
 ) -> None:
-    sign_in(page, site)
+    site.sign_in(page)
     tabs = [context.new_page() for _ in range(2)]
     for tab in tabs:
         tab.goto(site.app2)
     tabs[0].evaluate("window.asking = setInterval(() => api('GET', '/api/sessions').catch(() => 0), 20)")
     assert tabs[1].evaluate("api('DELETE', '/api/session')")["status"] == 204
     tabs[0].evaluate("clearInterval(window.asking)")
-    assert everywhere(context, site) == {"nobody"}
+    assert site.everywhere(context) == {"nobody"}
 
 
 # -- cookies that stay, go, or get lost
@@ -202,45 +160,45 @@ def test_a_browser_that_was_closed_remembers_who_wanted_it(
 ) -> None:
     profile = tmp_path / "profile"
     with kept_profile(browser, profile, certificates) as context:
-        sign_in(context.new_page(), site, remember=remember)
+        site.sign_in(context.new_page(), remember=remember)
     with kept_profile(browser, profile, certificates) as context:
-        assert everywhere(context, site) == {"ada" if remember else "nobody"}
+        assert site.everywhere(context) == {"ada" if remember else "nobody"}
 
 
 def test_a_lost_shared_cookie_is_issued_again_and_nobody_notices(
     context: BrowserContext, page: Page, site: Family
 ) -> None:
-    sign_in(page, site)
+    site.sign_in(page)
     context.clear_cookies(name=SHARED_COOKIE)
     shown: list[str] = []
     page.on("domcontentloaded", lambda loaded: shown.append(loaded.url))
     page.goto(f"{site.app1}{DEEP}")
     expect(page.locator("#who")).to_have_text("ada")
     assert shown == [f"{site.app1}{DEEP}"]
-    assert everywhere(context, site) == {"ada"}
+    assert site.everywhere(context) == {"ada"}
 
 
 def test_a_lost_hub_cookie_leaves_the_apps_alone_and_the_hub_asks_again(
     context: BrowserContext, page: Page, site: Family
 ) -> None:
-    sign_in(page, site)
+    site.sign_in(page)
     context.clear_cookies(name=HUB_COOKIE)
     page.goto(f"{site.app1}/again")
     expect(page.locator("#who")).to_have_text("ada")
-    assert at_the_hub(page, site) == "nobody"
-    fill_in(page, "bob")
+    assert site.at_the_hub(page) == "nobody"
+    site.fill_in(page, "bob")
     expect(page.get_by_role("heading", level=1)).to_have_text("Hello, bob")
-    assert everywhere(context, site) == {"bob"}
+    assert site.everywhere(context) == {"bob"}
 
 
 def test_who_was_away_too_long_signs_in_again_and_comes_back(
     context: BrowserContext, page: Page, site: Family
 ) -> None:
-    sign_in(page, site)
+    site.sign_in(page)
     with site.redis.client() as redis:
         for key in redis.scan_iter("sso:session:*"):
             redis.pexpire(key, 1)
     page.goto(f"{site.app1}/later?x=2")
-    fill_in(page, "ada")
+    site.fill_in(page, "ada")
     page.wait_for_url(f"{site.app1}/later?x=2")
-    assert everywhere(context, site) == {"ada"}
+    assert site.everywhere(context) == {"ada"}

@@ -16,6 +16,7 @@ from typing import Any
 
 from flask import Flask, make_response, request
 from markupsafe import escape
+from playwright.sync_api import BrowserContext, Page, expect
 from sso_client import Refused, SessionReader
 from sso_client.wsgi import SSOMiddleware, signed_in
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -25,6 +26,7 @@ from tests.support.certificates import Certificates
 from tests.support.redis_server import RedisServer
 
 PASSWORD = "correct horse battery staple"
+HUB_COOKIE, SHARED_COOKIE = "__Host-sso_hub", "__Secure-sso_session"
 
 
 @dataclass
@@ -38,6 +40,46 @@ class Family:
     @property
     def redis(self) -> RedisServer:
         return self.hub.redis
+
+    def sign_in(
+        self, page: Page, name: str = "ada", *, address: str = "/report", remember: bool = False
+    ) -> None:
+        """From a private address of app1 through the hub and back."""
+        page.goto(f"{self.app1}{address}")
+        self.fill_in(page, name, remember=remember)
+        page.wait_for_url(f"{self.app1}/**")
+        expect(page.locator("#who")).to_have_text(name)
+
+    def fill_in(self, page: Page, name: str, *, remember: bool = False) -> None:
+        """Fill in the hub's form, which must be what the page shows, and send it."""
+        page.get_by_label("Username or email").fill(name)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_label("Keep me signed in").set_checked(remember)
+        page.get_by_role("button", name="Sign in").click()
+
+    def at_the_hub(self, page: Page) -> str:
+        """The person the hub's start page greets."""
+        page.goto(self.hub.origin)
+        heading = page.get_by_role("heading", level=1)
+        expect(heading).to_be_visible()
+        text = heading.inner_text()
+        return text.removeprefix("Hello, ") if text.startswith("Hello") else "nobody"
+
+    def everywhere(self, context: BrowserContext) -> set[str]:
+        """Whom both apps and the hub see, in a tab of their own."""
+        page = context.new_page()
+        seen = {self.at_the_hub(page)}
+        for app in (self.app1, self.app2):
+            page.goto(app)
+            expect(page.locator("#who")).not_to_be_empty()
+            seen.add(page.locator("#who").inner_text())
+        page.close()
+        return seen
+
+
+def kept_cookies(context: BrowserContext, name: str) -> list[str]:
+    """All values the browser holds under this name, whatever their domain and path."""
+    return [str(cookie.get("value")) for cookie in context.cookies() if cookie.get("name") == name]
 
 
 @contextlib.contextmanager
@@ -151,7 +193,7 @@ def page_app(hub: str) -> Flask:
         """What a sibling host that turned against us may do: any ``Set-Cookie`` lines, ``?c=…&c=…``."""
         response = make_response("planted")
         for line in request.args.getlist("c"):
-            response.headers.add("Set-Cookie", line)
+            response.headers.add("Set-Cookie", line.encode().decode("latin-1"))
         return response
 
     return app
