@@ -68,7 +68,7 @@ def paths() -> dict[str, Json]:
         "/api/introspect": {"post": _introspect()},
         "/api/authz/auth-request": {"get": _auth_request()},
         "/api/authz/forward-auth": {"get": _forward_auth()},
-        "/api/authz/ext-authz/{path}": {"get": _ext_authz()},
+        "/api/authz/ext-authz/{path}": {method: _ext_authz(method) for method in _METHODS},
         "/api/openapi.json": {"get": _about("openapi", "This document", {"type": "object"})},
         "/healthz": {"get": _about("alive", "Whether this process answers", _ref("StatusBody"))},
         "/readyz": {"get": _ready()},
@@ -197,27 +197,30 @@ def _introspect() -> Json:
 
 def _auth_request() -> Json:
     asked = [
-        _parameter("header", "X-Original-URL", "The full address the client asked for.", required=False),
-        _parameter("header", "X-Original-Method", "Its method.", required=False),
+        _parameter("header", "X-Original-URL", "The full address the client asked for."),
+        _parameter("header", "X-Original-Method", "Its method.", pattern=_METHOD),
     ]
     return _authz("authRequest", "Forward auth for nginx and HAProxy", asked)
 
 
 def _forward_auth() -> Json:
-    names = ("Method", "Proto", "Host", "Uri")
     asked = [
-        _parameter("header", f"X-Forwarded-{n}", "What the client asked for.", required=False) for n in names
+        _parameter("header", "X-Forwarded-Method", "The client's method.", pattern=_METHOD),
+        _parameter("header", "X-Forwarded-Proto", "The scheme it used.", _SCHEMES),
+        _parameter("header", "X-Forwarded-Host", "The host it asked, with the port."),
+        _parameter("header", "X-Forwarded-Uri", "Path and query, as on the wire.", pattern="^/"),
     ]
     return _authz("forwardAuth", "Forward auth for Traefik and Caddy", asked, redirects=True)
 
 
-def _ext_authz() -> Json:
+def _ext_authz(method: str) -> Json:
     asked = [
         _parameter("path", "path", "The path and query the client asked for."),
-        _parameter("header", "X-Forwarded-Proto", "The scheme the client used.", required=False),
+        _parameter("header", "X-Forwarded-Proto", "The scheme it used.", _SCHEMES),
     ]
-    summary = "Forward auth for Envoy: any method, the client's own"
-    return _authz("extAuthz", summary, asked, redirects=True)
+    return _authz(
+        f"extAuthz_{method}", "Forward auth for Envoy, in the client's own method", asked, redirects=True
+    )
 
 
 def _authz(name: str, summary: str, parameters: list[Json], *, redirects: bool = False) -> Json:
@@ -268,6 +271,9 @@ def _about(name: str, summary: str, schema: Json) -> Json:
 # -- the words above are made of
 
 
+_METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_METHOD = "^[A-Z][A-Z-]{0,31}$"
+_SCHEMES = ["http", "https", "ws", "wss"]
 _CSRF: Json = {"csrfCookie": [], "csrfToken": []}
 _STATE_CHANGE: tuple[Refusal, ...] = (errors.OriginRefused, errors.CsrfFailed, errors.TryAgain)
 
@@ -310,13 +316,17 @@ def _parameter(
     enum: list[str] | None = None,
     *,
     pattern: str | None = None,
-    required: bool | None = None,
 ) -> Json:
     schema: Json = (
         {"type": "string"} | ({"enum": enum} if enum else {}) | ({"pattern": pattern} if pattern else {})
     )
-    needed = where == "path" if required is None else required
-    return {"in": where, "name": name, "description": description, "required": needed, "schema": schema}
+    return {
+        "in": where,
+        "name": name,
+        "description": description,
+        "required": where != "query",
+        "schema": schema,
+    }
 
 
 def _schemas() -> Json:
