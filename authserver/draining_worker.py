@@ -29,3 +29,9 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
                 with contextlib.suppress(OSError):
                     self.accept(listener)
             listener.close()
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Browsers open connections ahead of need: one that never asked anything does not hold up the end."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)

@@ -262,3 +262,12 @@ def _eventually(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
         time.sleep(0.05)
+
+
+def test_a_connection_that_never_asked_anything_does_not_hold_up_the_end(start):
+    server = start()
+    with socket.create_connection(("127.0.0.1", server.port)):
+        time.sleep(5.5)  # gunicorn gives it a thread for 5 seconds, then sets it aside
+        began = time.monotonic()
+        server.stop(30)
+        assert time.monotonic() - began < 10
