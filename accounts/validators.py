@@ -17,7 +17,7 @@ MAX_LENGTH = 4096
 class MaximumLengthValidator:
     """At most 4096 characters: far beyond any passphrase, far below a denial of service."""
 
-    def validate(self, password: str, user: AbstractBaseUser | None = None) -> None:  # noqa: ARG002
+    def validate(self, password: str, user: AbstractBaseUser | None = None) -> None:
         if len(password) > MAX_LENGTH:
             raise ValidationError(self.get_help_text(), code="password_too_long")
 

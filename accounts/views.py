@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts import authentication, bounces, destinations, launcher, words
+from accounts import authentication, bounces, destinations, launcher, step_up, words
 from accounts.destinations import Destination
 from accounts.forms import SignInForm
 from accounts.pages import answers, let_forms_end_at, page, see_other
@@ -39,9 +39,7 @@ def login(request: HubRequest) -> HttpResponseBase:
         return _refused(request, refusal)
     if request.method == "POST":
         return _sign_in(request, destination)
-    if request.user.is_authenticated:
-        return _straight_back(request, destination)
-    return _form(request, destination, SignInForm())
+    return _signed_in_already(request, destination) or _form(request, destination, SignInForm())
 
 
 @answers("GET", "POST")
@@ -96,6 +94,20 @@ def _sign_in(request: HubRequest, destination: Destination | None) -> HttpRespon
         return _form(request, destination, form, problem, status=refusal.status, headers=refusal.headers)
     sign_ins.start(request, user, remember=given["remember"])
     return see_other(destination.address if destination else "/")
+
+
+def _signed_in_already(request: HubRequest, destination: Destination | None) -> HttpResponseBase | None:
+    """What somebody sees who is signed in: usually nothing, unless the app asks for more. None: nobody is."""
+    wanted = step_up.read(request.GET)
+    sign_in = sign_ins.of_request(request)
+    if sign_in is None or not request.user.is_authenticated:
+        return None
+    if wanted.too_old(sign_in):
+        return _form(request, destination, SignInForm(initial={"username": request.user.username}))
+    if missing := wanted.missing(sign_in):
+        context = {"destination": destination, "missing": missing}
+        return page(request, "accounts/stronger.html", context, status=403)
+    return _straight_back(request, destination)
 
 
 def _straight_back(request: HubRequest, destination: Destination | None) -> HttpResponseBase:

@@ -15,9 +15,10 @@ from django.template.loader import render_to_string
 from django.test import RequestFactory, override_settings
 
 from accounts.models import User
-from sso import error_responses, registry_mirror
+from sso import error_responses, registry_mirror, sign_ins
 from sso.models import RelyingApp
 from sso.redis import client as redis_client
+from sso.redis import keys
 from sso.registration import register
 from tests.support.page_visitor import Page, Visitor
 from tests.support.redis_server import RedisServer
@@ -235,6 +236,43 @@ def test_who_tries_too_often_is_told_in_words_how_long_to_wait(visitor: Visitor,
     assert wait >= 1
     assert re.search(r"Please wait \d+ (second|minute|hour)s?, then try again", problem)
     assert shown(response).value("username") == "ada"
+
+
+# -- an app asks for a fresher or a stronger sign-in
+
+
+def age(visitor: Visitor, seconds: int) -> None:
+    sid = sign_ins.listing(str(User.objects.get(username="ada").pk))[0].sid
+    redis_client().hset(keys().signin(sid), "auth_time", int(time.time()) - seconds)
+
+
+@pytest.mark.parametrize(("max_age", "asks"), [("300", True), ("900", False), ("0", True)])
+def test_an_old_sign_in_is_confirmed_where_an_app_wants_a_fresh_one(
+    signed_in: Visitor, max_age: str, asks: bool
+) -> None:
+    age(signed_in, 600)
+    response = signed_in.get("/login/", rd=WIKI, max_age=max_age)
+    assert response.status_code == (200 if asks else 303)
+    if asks:
+        assert "confirm it is you" in response.content.decode()
+        assert shown(response).value("username") == "ada"
+        given = {"username": "ada", "password": PASSWORD, "rd": f"{WIKI}/"}
+        assert signed_in.send("/login/", given, form_of="/login/?max_age=300")["location"] == f"{WIKI}/"
+        assert signed_in.get("/login/", rd=WIKI, max_age="300").status_code == 303
+
+
+def test_a_factor_that_was_not_used_is_named_instead_of_going_in_circles(signed_in: Visitor) -> None:
+    response = signed_in.get("/login/", rd=WIKI, amr="otp")
+    assert response.status_code == 403
+    assert "<code>otp</code>" in response.content.decode()
+    assert signed_in.get("/login/", rd=WIKI, amr="pwd").status_code == 303
+
+
+@pytest.mark.parametrize(
+    "query", ["max_age=soon", "max_age=-1", "max_age=1&max_age=2", "amr=<b>", "amr=otp&amr=pwd"]
+)
+def test_a_demand_that_cannot_be_read_is_never_waved_through(signed_in: Visitor, query: str) -> None:
+    assert signed_in.get(f"/login/?{query}").status_code == 400
 
 
 def test_the_fields_tell_password_managers_what_they_are(visitor: Visitor) -> None:
