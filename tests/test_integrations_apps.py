@@ -235,6 +235,16 @@ def test_without_an_app_origin_the_address_is_the_one_asked_for(django: Site) ->
     assert rd == ["http://wiki.example.com/private?a=b"]
 
 
+def test_an_app_that_asks_after_its_headers_is_still_refused() -> None:
+    with (
+        RedisServer() as redis,
+        RelyingApp(APPS + "wsgi_app:app", {"SSO_REDIS_URL": redis.url}, *THREADS) as app,
+    ):
+        answer = app.wait().get("/late")
+        assert (answer.status, answer.body) == (302, b"")
+        assert answer.headers["Location"].startswith("https://auth.example.com/login/?rd=")
+
+
 def handshake(site: Site, cookie: str | None) -> bytes:
     """Open a web socket and return the first bytes of the answer."""
     lines = [

@@ -103,7 +103,9 @@ async def alocal(request: HttpRequest) -> HttpResponse:
 
 def bench(request: HttpRequest) -> HttpResponse:
     """Switch off the local user who is asking, in this app alone."""
-    return HttpResponse(str(User.objects.filter(username=request.user.get_username()).update(is_active=False)))
+    return HttpResponse(
+        str(User.objects.filter(username=request.user.get_username()).update(is_active=False))
+    )
 
 
 urlpatterns = [

@@ -9,6 +9,9 @@ from sso_client.wsgi import SSOMiddleware, signed_in
 
 
 def site(environ: dict[str, Any], start_response: Any, /) -> Iterable[bytes]:
+    if environ["PATH_INFO"] == "/late":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        signed_in(environ)
     text = PAGES[environ["PATH_INFO"]](environ)
     start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")])
     return [text.encode()]

@@ -8,6 +8,7 @@ session = signed_in(environ, groups=["editors"])  # or it says 403
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -67,10 +68,11 @@ class SSOMiddleware:
             if not self.ignores(environ.get("PATH_INFO", "")):
                 self._admit(environ)
             return self.app(environ, _keeping_private(environ, start_response))
-        except Refused as refused:
-            return refused.answer(environ, start_response)
-        except StoreUnavailable:
-            return self.gate.try_again(asked(environ))(environ, start_response)
+        except (Refused, StoreUnavailable) as error:
+            answer = error.answer if isinstance(error, Refused) else self.gate.try_again(asked(environ))
+            # In place of headers the app may have announced already and the server not yet sent (PEP 3333).
+            because = sys.exc_info()
+            return answer(environ, lambda status, headers: start_response(status, headers, because))
 
     def _admit(self, environ: WSGIEnvironment) -> None:
         environ[SESSION] = self.reader.read(environ.get("HTTP_COOKIE", ""))
