@@ -14,7 +14,7 @@ import hiredis
 from sso_client.channel import BEAT, Channel, tracking_command
 from sso_client.connections import Address, Target
 from sso_client.errors import StoreUnavailable
-from sso_client.link import PAUSES, STEADY, SULK, WATCH
+from sso_client.link import PAUSES, SULK, WATCH
 from sso_client.nodes import map_for, redirection
 from sso_client.recall import Recall
 from sso_client.wire import LinkLost, TimedOut, checked, greeting, new_parser, pack, role_of, tls_context
@@ -128,6 +128,7 @@ class AsyncLink:
         self._recall = recall
         self._down_since: float | None = None
         self._refused_at = float("-inf")
+        self._came_up = False
         self.closed = False
         self.abandon()
 
@@ -229,7 +230,7 @@ class AsyncLink:
         failures = 0
         try:
             while True:
-                started = monotonic()
+                self._came_up = False
                 try:
                     await self._serve()
                 except LinkLost as error:
@@ -238,7 +239,7 @@ class AsyncLink:
                 except Exception as error:
                     log.exception("link_lost: unexpected")
                     self._hang_up(LinkLost(repr(error)))
-                failures = 0 if monotonic() - started > STEADY else failures + 1
+                failures = 0 if self._came_up else failures + 1
                 await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
         finally:
             self._hang_up(LinkLost("the reader was closed"))
@@ -304,6 +305,7 @@ class AsyncLink:
                 connection.drop(LinkLost("another server is down"))
             raise
         self._recall.channels = [connection.channel for connection in opened.values()]
+        self._came_up = True
         if tracks:
             self.tracked = frozenset(opened)
             self._recall.link_up()

@@ -22,10 +22,8 @@ from sso_client.wire import LinkLost, Wire
 
 log = logging.getLogger("sso_client")
 
-#: Seconds to wait after the first, second, … failure in a row.
+#: Seconds to wait after a link that had been up broke; after the first, second, … that did not come up.
 PAUSES: Final = (0.02, 0.1, 0.25, 0.5)
-#: A link that lived this many seconds is tried again as if it had never failed.
-STEADY: Final = 0.2
 #: Seconds between two looks at whether the masters are still where they were.
 WATCH: Final = 1.0
 #: Seconds until a server that refused to track is asked again.
@@ -45,6 +43,7 @@ class Link:
         self._refused_at = float("-inf")
         #: Servers whose changes are heard: only what they said may be remembered.
         self.tracked: frozenset[Address] = frozenset()
+        self._came_up = False
         self.running = False
         self.closed = False
 
@@ -67,7 +66,7 @@ class Link:
     def _run(self) -> None:
         failures = 0
         while not self.closed:
-            started = monotonic()
+            self._came_up = False
             try:
                 self._serve()
             except LinkLost as error:
@@ -77,7 +76,7 @@ class Link:
             finally:
                 self._hang_up()
                 self._recall.link_down()
-            failures = 0 if monotonic() - started > STEADY else failures + 1
+            failures = 0 if self._came_up else failures + 1
             sleep(PAUSES[min(failures, len(PAUSES) - 1)])
 
     def _hang_up(self) -> None:
@@ -117,6 +116,7 @@ class Link:
             tracks = tracks and self._track(wire, deadline)
             self._channels[address] = Channel(self._recall, wire.parser, wire.role)
         self._recall.channels = list(self._channels.values())
+        self._came_up = True
         if tracks:
             self.tracked = addresses
             self._recall.link_up()
