@@ -6,8 +6,10 @@ import contextlib
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from authserver.request_refusals import DiscreetWorker
 
-class DrainingWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+
+class DrainingWorker(DiscreetWorker, ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """On SIGTERM: take what the kernel has accepted for us, shut the door, answer everything taken.
 
     gunicorn's own worker keeps its listener open, unread, until the last request is done: the kernel goes on
