@@ -45,9 +45,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "sso.middleware.addressing.AddressingMiddleware",
+    # Headers first, so that also a refused host is answered with them.
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "sso.middleware.addressing.AddressingMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "sso.api.cors.CorsMiddleware",
     "sso.middleware.cookies.CookiesMiddleware",
@@ -155,7 +156,14 @@ CONTENT_SECURITY_POLICY = {
 }
 CORS_ALLOW_CREDENTIALS = True
 CORS_ALLOW_METHODS = ("GET", "HEAD", "POST", "DELETE")
-CORS_ALLOW_HEADERS = ("accept", "content-type", "x-csrf-token", "x-csrftoken", "x-requested-with", "x-xsrf-token")
+CORS_ALLOW_HEADERS = (
+    "accept",
+    "content-type",
+    "x-csrf-token",
+    "x-csrftoken",
+    "x-requested-with",
+    "x-xsrf-token",
+)
 CORS_EXPOSE_HEADERS = ("Retry-After",)
 CORS_PREFLIGHT_MAX_AGE = 600
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
