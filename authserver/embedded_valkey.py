@@ -214,12 +214,12 @@ def _launch(folder: Path, binary: Path, address: Path) -> None:
 
 def _await_answer(folder: Path) -> Path:
     """Return the server's socket when it answers; raise when its supervisor gave up or the caps are over."""
-    began = time.monotonic()
-    while (answer := _ask(_announced(folder), b"PING")) != b"+PONG":
+    began, likely = time.monotonic(), _choose_socket(folder)
+    while _ask(_announced(folder), b"PING") != b"+PONG":
         waited = time.monotonic() - began
         if not _supervised(folder):
             raise _failure(folder, "stopped at once")
-        if waited > (LOADING_CAP if answer.startswith(b"-LOADING") else START_CAP):
+        if waited > (LOADING_CAP if _ask(likely, b"PING").startswith(b"-LOADING") else START_CAP):
             raise _failure(folder, f"has not answered for {waited:.0f} seconds")
         time.sleep(0.01)
     return _announced(folder)
@@ -279,8 +279,8 @@ def supervise(folder: Path, binary: Path, address: Path) -> None:
 
 
 def _comes_up(server: "subprocess.Popen[bytes]", address: Path, unused: Callable[[], bool]) -> bool:
-    """Wait for the first answer; false when the server ended before, or everybody left."""
-    while not _ask(address, b"PING").startswith((b"+PONG", b"-LOADING")):
+    """Wait until it has loaded its data; false when it ended before, or everybody left."""
+    while _ask(address, b"PING") != b"+PONG":
         if server.poll() is not None or unused():
             return False
         time.sleep(0.005)

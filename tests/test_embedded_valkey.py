@@ -160,7 +160,7 @@ def test_the_server_ends_although_its_users_were_killed(user, data_dir):
 
 
 def test_forked_workers_keep_the_server_when_their_master_dies(user, data_dir):
-    master = user(then="import os; child = os.fork(); print(child or os.getpid(), flush=True)")
+    master = user(then="import os; os.fork() or print(os.getpid(), flush=True)")
     url, worker = master.url(), int(master.line())
     master.process.kill()
     master.process.wait()
