@@ -11,7 +11,10 @@ import logging
 from collections.abc import Iterable
 
 from sso import shared_sessions, sign_in_store
-from sso.redis import answering, keys
+from sso.redis import delete, keys
+
+#: Sign-ins ended with one set of round trips.
+BATCH = 200
 
 log = logging.getLogger("sso.sign_ins")
 
@@ -22,19 +25,23 @@ def end(sid: str, user_id: str | None = None) -> bool:
     ``user_id`` lets a dangling index entry be swept when the record is gone already.
     Raises ``StoreUnavailable``: then the end is not done, and must be asked for again.
     """
-    sign_in = sign_in_store.mark_ended(sid)
-    if sign_in is None:
-        if user_id is not None:
-            sign_in_store.forget(sid, user_id)
-        return False
-    shared_sessions.delete(key.cookie_hash for key in sign_in.shared)
-    with answering() as redis:
-        redis.delete(keys().hub(sign_in.hub_hash))
-    sign_in_store.forget(sid, sign_in.user_id)
-    log.info("sign_in_ended sid=%s user=%s", sid, sign_in.user_id)
-    return True
+    return bool(_end([sid], user_id))
 
 
 def end_many(sids: Iterable[str], user_id: str) -> int:
-    """End each; returns how many there were."""
-    return sum(end(sid, user_id) for sid in sids)
+    """End each sign-in of this user; returns how many there were."""
+    sids = list(sids)
+    return sum(_end(sids[at : at + BATCH], user_id) for at in range(0, len(sids), BATCH))
+
+
+def _end(sids: list[str], user_id: str | None) -> int:
+    """Step by step for all of them: a few round trips, however many there are."""
+    known = [found for found in sign_in_store.mark_ended(sids) if found is not None]
+    shared_sessions.delete(key.cookie_hash for found in known for key in found.shared)
+    delete(keys().hub(found.hub_hash) for found in known)
+    owners = {found.sid: found.user_id for found in known}
+    for owner in {*owners.values(), *([user_id] if user_id else [])}:
+        sign_in_store.forget([sid for sid in sids if owners.get(sid, user_id) == owner], owner)
+    for found in known:
+        log.info("sign_in_ended sid=%s user=%s", found.sid, found.user_id)
+    return len(known)

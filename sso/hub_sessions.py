@@ -7,6 +7,7 @@ its shared sessions together) and its revocation are looked up in the sign-in's 
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from typing import Any
@@ -16,9 +17,12 @@ from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 
 from sso import ending, shared_sessions, sign_in_store
+from sso import redis as store
 from sso.keys import fingerprint
-from sso.redis import answering, keys
+from sso.redis import StoreRefused, answering, keys
 from sso.sign_in_store import SignIn
+
+log = logging.getLogger("sso.sessions")
 
 #: Where the session names its sign-in.
 SID = "sso_sid"
@@ -35,13 +39,12 @@ def new_value() -> str:
 
 def stored(value: str) -> dict[str, Any]:
     """What Redis holds for this hub cookie, whether its sign-in lives or not; empty when nothing (legible)."""
-    with answering() as redis:
-        raw = redis.get(keys().hub(fingerprint(value)))
+    raw = store.get(keys().hub(fingerprint(value)), "a hub session")
     try:
-        data = msgspec.json.decode(raw or b"{}")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return msgspec.json.decode(raw, type=dict[str, Any]) if raw is not None else {}
+    except (ValueError, RecursionError) as error:
+        log.warning("bad_record: a hub session cannot be read (%s)", type(error).__name__)
         return {}
-    return data if isinstance(data, dict) else {}
 
 
 class SessionStore(SessionBase):
@@ -92,7 +95,10 @@ class SessionStore(SessionBase):
     def _note_activity(self, sign_in: SignIn) -> None:
         lease = sign_in.lease()
         if due := [h for h, ttl in self.lives.items() if ttl < lease - ACTIVITY_INTERVAL]:
-            shared_sessions.keep_alive(due, lease)
+            try:
+                shared_sessions.keep_alive(due, lease)
+            except StoreRefused as error:  # a Redis that only reads still knows who is signed in
+                log.warning("activity_not_noted: %s", error)
             sign_in_store.touch(sign_in.sid)
 
     def exists(self, session_key: str) -> bool:

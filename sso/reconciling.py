@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sso_client.record import decode
 
-from sso import sign_in_store, sign_ins
+from sso import redis, sign_in_store, sign_ins
 from sso.outbox import follow_pending
 from sso.redis import answering, keys
 from sso.registry_publishing import publish
@@ -38,20 +38,19 @@ def reconcile() -> Report:
 
 
 def _scan(pattern: str) -> Iterator[str]:
-    with answering() as redis:
-        for key in redis.scan_iter(match=pattern, count=BATCH):
+    with answering() as client:
+        for key in client.scan_iter(match=pattern, count=BATCH):
             yield key.decode()
 
 
 def _remove_orphan(key: str) -> bool:
     """Delete a shared session that its sign-in does not know: nothing else could ever end it."""
     cookie_hash = key.removeprefix(keys().session(""))
-    with answering() as redis:
-        raw = redis.get(key)
+    raw = redis.get(key, "a shared session")
     session = decode(raw, time.time()) if raw is not None else None
     sign_in = sign_in_store.get(session.sid) if session else None
     known = sign_in and not sign_in.ended and cookie_hash in {k.cookie_hash for k in sign_in.shared}
-    if raw is None or known:
+    if known:
         return False
-    with answering() as redis:
-        return bool(redis.delete(key))
+    with answering() as client:
+        return bool(client.delete(key))

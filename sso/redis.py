@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from sso_client.connections import connect
 from sso_client.errors import StoreUnavailable
 
 from authserver.embedded_valkey import EmbeddedValkeyFailed, ensure_running
 from sso.keys import Keys
 
+log = logging.getLogger("sso.redis")
+
 #: redis-py's own types answer ``bytes | str`` for every value; ours are always bytes.
 Client = Any
+
+
+class StoreRefused(StoreUnavailable):
+    """Redis is there and will not do it: read-only, out of memory, no permission."""
 
 
 @cache
@@ -40,8 +47,37 @@ def answering() -> Iterator[Client]:
     """
     try:
         yield client()
+    except ResponseError as error:
+        raise StoreRefused(f"Redis refused: {str(error)[:100]}") from error
     except (RedisError, OSError, EmbeddedValkeyFailed) as error:
         raise StoreUnavailable(f"Redis did not answer: {type(error).__name__}") from error
+
+
+def understood(reply: Any, what: str) -> Any:
+    """One reply of a pipeline; None, and one log line, when the key holds another type than we ever write."""
+    if isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE"):
+        log.warning("bad_record: %s is of another type", what)
+        return None
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
+def get(key: str, what: str) -> bytes | None:
+    """The string at ``key``; None, with one log line that names ``what``, when it is no string at all."""
+    with answering() as redis, redis.pipeline(transaction=False) as pipe:
+        pipe.get(key)
+        reply: bytes | None = understood(pipe.execute(raise_on_error=False)[0], what)
+    return reply
+
+
+def delete(names: Iterable[str]) -> None:
+    """Delete keys, whatever they hold, in one round trip."""
+    if names := list(names):
+        with answering() as redis, redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.delete(name)
+            pipe.execute()
 
 
 @cache

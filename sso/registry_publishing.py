@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from secrets import token_urlsafe
 
+from sso import redis
 from sso.models import RelyingApp
-from sso.redis import answering, keys
 from sso.registry import Registry, secret_hash
 
 log = logging.getLogger("sso.registry")
@@ -23,10 +23,10 @@ def publish() -> Registry:
     """
     registry = from_database()
     document = registry.encode()
-    with answering() as redis:
-        if redis.get(keys().registry) != document:
-            redis.set(keys().registry, document)
-            log.info("registry_published apps=%d", len(registry.apps))
+    if redis.get(redis.keys().registry, "the registry") != document:
+        with redis.answering() as client:
+            client.set(redis.keys().registry, document)
+        log.info("registry_published apps=%d", len(registry.apps))
     return registry
 
 

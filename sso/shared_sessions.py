@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
-from sso_client.record import Identity, Session, decode
+from sso_client.record import MAX_RECORD, Identity, Session, decode
 
+from sso import redis as store
 from sso.keys import fingerprint
-from sso.redis import answering, keys
+from sso.redis import answering, keys, understood
 
 if TYPE_CHECKING:
     from sso.sign_in_store import SharedKey, SignIn
@@ -52,36 +53,49 @@ def confirm(value: str, sign_in: SignIn) -> None:
 
 
 def rewrite(cookie_hash: str, user: Identity) -> None:
-    """Put a changed identity into a record that lives, leaving its life as it is."""
+    """Put a changed identity into a record that lives, leaving its life, and fields of newer releases, as they are."""
+    key = keys().session(cookie_hash)
+    raw = store.get(key, "a shared session")
+    if raw is None or decode(raw, time.time()) is None:
+        delete([cookie_hash])  # gone, over, or not a record of ours: nobody's session
+        return
+    fields = msgspec.json.decode(raw)
+    fields["user"] |= msgspec.to_builtins(user)
     with answering() as redis:
-        key = keys().session(cookie_hash)
-        raw = redis.get(key)
-        if raw is None:
-            return
-        try:
-            session = msgspec.json.decode(raw, type=Session)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            redis.delete(key)  # not a record of ours: nobody's session
-            return
-        redis.set(
-            key, msgspec.json.encode(msgspec.structs.replace(session, user=user)), xx=True, keepttl=True
-        )
+        redis.set(key, msgspec.json.encode(fields), xx=True, keepttl=True)
 
 
 def delete(cookie_hashes: Iterable[str]) -> None:
-    with answering() as redis:
-        for cookie_hash in cookie_hashes:
-            redis.delete(keys().session(cookie_hash))
+    store.delete(keys().session(cookie_hash) for cookie_hash in cookie_hashes)
 
 
 def lives(shared: Iterable[SharedKey]) -> dict[str, int]:
-    """Seconds that each still living shared session has left, by fingerprint; the dead are absent."""
+    """Seconds that each still living shared session has left, by fingerprint; the dead are absent.
+
+    Dead is also what no reader would take for a session. A record that lost its expiry gets it back.
+    """
     hashes = [key.cookie_hash for key in shared]
     with answering() as redis, redis.pipeline(transaction=False) as pipe:
         for cookie_hash in hashes:
             pipe.ttl(keys().session(cookie_hash))
-        answers = pipe.execute() if hashes else []
-    return {cookie_hash: ttl for cookie_hash, ttl in zip(hashes, answers, strict=True) if ttl >= 0}
+            pipe.getrange(keys().session(cookie_hash), 0, MAX_RECORD)
+        replies = pipe.execute(raise_on_error=False) if hashes else []
+        ttls = [understood(reply, "a shared session") for reply in replies[::2]]
+        raws = [understood(reply, "a shared session") for reply in replies[1::2]]
+    left = {h: _life(h, ttl, raw) for h, ttl, raw in zip(hashes, ttls, raws, strict=True)}
+    return {cookie_hash: seconds for cookie_hash, seconds in left.items() if seconds >= 0}
+
+
+def _life(cookie_hash: str, ttl: int, raw: bytes | None) -> int:
+    """Seconds left of one record as Redis holds it; negative for none."""
+    now = time.time()
+    session = decode(raw, now) if raw else None
+    if session is None:
+        return -1
+    if ttl == -1:
+        ttl = min(session.idle, session.exp - int(now))
+        keep_alive([cookie_hash], ttl)
+    return ttl
 
 
 def keep_alive(cookie_hashes: Iterable[str], seconds: int) -> None:
@@ -93,6 +107,5 @@ def keep_alive(cookie_hashes: Iterable[str], seconds: int) -> None:
 
 def read(value: str) -> Session | None:
     """The living session behind a cookie value, as every relying app reads it."""
-    with answering() as redis:
-        raw = redis.get(keys().session(fingerprint(value)))
+    raw = store.get(keys().session(fingerprint(value)), "a shared session")
     return decode(raw, time.time()) if raw is not None else None

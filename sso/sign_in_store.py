@@ -3,22 +3,25 @@
 Every write touches one key, so the same code serves a single server, Sentinel and Cluster.
 Two promises are kept here. A sign-in is written to its user's index *before* anything else exists of
 it, and every shared session is named in ``signin:<sid>`` *before* it is published: "sign out
-everywhere" can never miss a live record. And ``ended`` is set before anything is deleted, so nothing
-can be added to a sign-in that is being ended.
+everywhere" can never miss a live record. And a sign-in loses its ``revision`` before anything is deleted:
+without one it has ended, and nothing can be added to it. (Taking a field away works in a Redis without room,
+where adding one would not.)
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sso.redis import answering, keys
+from sso.redis import answering, keys, understood
+
+log = logging.getLogger("sso.sign_ins")
 
 #: Nil for a sign-in that has ended, or never was.
 _UNLESS_ENDED = """
-local now = redis.call('HMGET', KEYS[1], 'user', 'ended')
-if not now[1] or now[2] then return nil end
+if redis.call('HEXISTS', KEYS[1], 'revision') == 0 then return nil end
 """
 
 #: Adds fields to a sign-in that lives, and answers its revision.
@@ -38,19 +41,13 @@ _BUMP = f"""{_UNLESS_ENDED}
 return redis.call('HINCRBY', KEYS[1], 'revision', 1)
 """
 
-#: Marks the end, and answers all that was known.
-_MARK_ENDED = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
-redis.call('HSET', KEYS[1], 'ended', '1')
-return redis.call('HGETALL', KEYS[1])
-"""
-
-#: Adds a sid to the index, sweeps what is past, and keeps the key until the last absolute end.
+#: Adds a sid to the index, sweeps what is past by the server's clock (ours may be wrong, and would sweep what
+#: lives), and keeps the key until the last absolute end.
 _INDEX = """
 redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[3])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', redis.call('TIME')[1])
 local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
-return redis.call('EXPIREAT', KEYS[1], last[2])
+if last[2] then return redis.call('EXPIREAT', KEYS[1], last[2]) end
 """
 
 _SHARED = "shared:"
@@ -117,7 +114,7 @@ def create(sign_in: SignIn) -> None:
 def _index(sign_in: SignIn) -> None:
     with answering() as redis:
         key = keys().user(sign_in.user_id)
-        redis.eval(_INDEX, 1, key, str(sign_in.exp), sign_in.sid, str(int(time.time())))
+        redis.eval(_INDEX, 1, key, str(sign_in.exp), sign_in.sid)
 
 
 def add_shared(sid: str, key: SharedKey) -> int | None:
@@ -151,36 +148,56 @@ def bump(sid: str) -> int | None:
 def revision(sid: str) -> int | None:
     """The revision of a sign-in that lives, else None."""
     with answering() as redis:
-        number, ended = redis.hmget(keys().signin(sid), ["revision", "ended"])
-    return None if number is None or ended is not None else int(number)
+        number = redis.hget(keys().signin(sid), "revision")
+    return None if number is None else int(number)
 
 
 def get(sid: str) -> SignIn | None:
-    """The record, also when it is marked as ended; None when there is none or it is past its end."""
-    with answering() as redis:
-        return _parse(sid, redis.hgetall(keys().signin(sid)))
+    """The record, also when it is marked as ended; None when there is none (legible) or it is past its end."""
+    return get_many([sid])[0]
 
 
 def get_many(sids: Iterable[str]) -> list[SignIn | None]:
+    return _each(sids, mark=False)
+
+
+def mark_ended(sids: Iterable[str]) -> list[SignIn | None]:
+    """Mark each as ended and return all that must be deleted; nothing can be added from here on."""
+    return _each(sids, mark=True)
+
+
+def _each(sids: Iterable[str], *, mark: bool) -> list[SignIn | None]:
     sids = list(sids)
     with answering() as redis, redis.pipeline(transaction=False) as pipe:
         for sid in sids:
+            if mark:
+                pipe.hdel(keys().signin(sid), "revision")
             pipe.hgetall(keys().signin(sid))
-        return [_parse(sid, fields) for sid, fields in zip(sids, pipe.execute(), strict=True)]
+        replies = pipe.execute(raise_on_error=False)
+        step = 2 if mark else 1
+        for marked, found in zip(replies[::step], replies[step - 1 :: step], strict=True):
+            if isinstance(marked, Exception) and not isinstance(found, Exception):
+                raise marked
+        found = [understood(one, "a sign-in") for one in replies[step - 1 :: step]]
+        return [_legible(sid, fields) for sid, fields in zip(sids, found, strict=True)]
 
 
-def mark_ended(sid: str) -> SignIn | None:
-    """Set ``ended`` and return all that must be deleted; nothing can be added from here on."""
-    with answering() as redis:
-        flat = redis.eval(_MARK_ENDED, 1, keys().signin(sid))
-    return _parse(sid, dict(zip(flat[::2], flat[1::2], strict=True)))
+def _legible(sid: str, fields: dict[bytes, bytes] | None) -> SignIn | None:
+    """The sign-in these fields are, None and one log line when nobody of us wrote them."""
+    try:
+        return _parse(sid, fields) if fields else None
+    except (KeyError, ValueError) as error:
+        log.warning("bad_record: the sign-in %s cannot be read (%s)", sid, type(error).__name__)
+        return None
 
 
-def forget(sid: str, user_id: str) -> None:
-    """Remove index entry and record: the last step of an end."""
-    with answering() as redis:
-        redis.zrem(keys().user(user_id), sid)
-        redis.delete(keys().signin(sid))
+def forget(sids: Iterable[str], user_id: str) -> None:
+    """Remove index entries and records: the last step of an end."""
+    with answering() as redis, redis.pipeline(transaction=False) as pipe:
+        for sid in sids:
+            pipe.zrem(keys().user(user_id), sid)
+            pipe.delete(keys().signin(sid))
+        pipe.execute()
 
 
 def drop_shared(sid: str, cookie_hashes: Iterable[str]) -> None:
@@ -199,9 +216,7 @@ def sids_of(user_id: str, *, offset: int = 0, limit: int | None = None) -> list[
 
 def _parse(sid: str, fields: dict[bytes, bytes]) -> SignIn | None:
     text = {name.decode(): value.decode("utf-8", "replace") for name, value in fields.items()}
-    if "user" not in text:
-        return None
-    numbers = {n: int(text[n]) for n in ("created", "exp", "idle", "auth_time", "last_seen", "revision")}
+    numbers = {n: int(text[n]) for n in ("created", "exp", "idle", "auth_time", "last_seen")}
     return SignIn(
         sid=sid,
         user_id=text["user"],
@@ -212,7 +227,8 @@ def _parse(sid: str, fields: dict[bytes, bytes]) -> SignIn | None:
         ip=text["ip"],
         user_agent=text["user_agent"],
         shared=tuple(_shared_key(n, v) for n, v in text.items() if n.startswith(_SHARED)),
-        ended="ended" in text,
+        revision=int(text.get("revision", 0)),
+        ended="revision" not in text,
         **numbers,
     )
 

@@ -189,7 +189,7 @@ def listing(user_id: str, *, offset: int = 0, limit: int = 100) -> list[SignIn]:
     sids = sign_in_store.sids_of(user_id, offset=offset, limit=limit)
     for sid, sign_in in zip(sids, sign_in_store.get_many(sids), strict=True):
         if sign_in is None:
-            sign_in_store.forget(sid, user_id)
+            sign_in_store.forget([sid], user_id)
         elif not sign_in.ended and (lives := shared_sessions.lives(sign_in.shared)):
             living.append(replace(sign_in, last_seen=_last_seen(sign_in, max(lives.values()))))
     return sorted(living, key=lambda s: s.created, reverse=True)
@@ -220,6 +220,8 @@ def end_here(request: HubRequest) -> None:
     """
     for sid in _sids_here(request):
         end(sid)
+    if value := request.shared_cookie_value:
+        shared_sessions.delete([fingerprint(value)])  # also one whose sign-in cannot be read any more
     request.session.flush()
     request.signed_out = True
 

@@ -225,7 +225,7 @@ def test_end_all_spares_only_the_sign_in_it_is_told_to_spare(ada: User, grace: U
 
 def test_an_end_that_died_half_way_is_finished_by_the_next_one(jar: Jar, ada: User) -> None:
     sign_in(jar, ada)
-    sign_in_store.mark_ended(sid(jar))  # the process dies here
+    sign_in_store.mark_ended([sid(jar)])  # the process dies here
     assert record(jar) is not None
     assert sign_ins.of_request(jar.request()) is None
     assert sign_ins.end_all(str(ada.pk)) == 1
@@ -234,7 +234,7 @@ def test_an_end_that_died_half_way_is_finished_by_the_next_one(jar: Jar, ada: Us
 
 def test_signing_out_finishes_an_end_that_died_half_way(jar: Jar, ada: User) -> None:
     sign_in(jar, ada)
-    sign_in_store.mark_ended(sid(jar))
+    sign_in_store.mark_ended([sid(jar)])
     sign_ins.end_here(jar.request())
     assert record(jar) is None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from hashlib import sha256
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -47,6 +48,26 @@ class Session(msgspec.Struct, frozen=True, gc=False):
 
 
 _decoder = msgspec.json.Decoder(Session)
+_encoder = msgspec.json.Encoder()
+
+
+def _check_unambiguous(raw: bytes) -> None:
+    """Refuse (ValueError) JSON that readers in other languages read differently: names twice, NaN (RFC 8259 §4, §6).
+
+    What the auth server writes needs no such look: it is what encoding the session gives, byte for byte.
+    """
+    json.loads(raw, object_pairs_hook=_named_once, parse_constant=_no_number)
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a name twice")
+    return fields
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)
 
 
 def decode(raw: bytes, now: float) -> Session | None:
@@ -59,6 +80,8 @@ def decode(raw: bytes, now: float) -> Session | None:
         return None
     try:
         session = _decoder.decode(raw)
+        if _encoder.encode(session) != raw:
+            _check_unambiguous(raw)
     except (ValueError, RecursionError) as error:
         log.warning("bad_record: not a session of version 1 (%s)", type(error).__name__)
         return None
