@@ -81,6 +81,17 @@ def _empty_redis() -> None:
     _redis.flush()
 
 
+@pytest.fixture(autouse=True)
+def _no_link_left() -> Iterator[None]:
+    """What follows Redis in the background ends with its test: the next one may have no database."""
+    yield
+    from sso import registry_mirror
+
+    if registry_mirror._reader.cache_info().currsize:
+        registry_mirror._reader().close()
+        registry_mirror._reader.cache_clear()
+
+
 def _well(server: RedisServer) -> None:
     if server.running:
         server.thaw()
