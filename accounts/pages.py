@@ -74,6 +74,8 @@ def answers(*methods: str) -> Callable[[View], View]:
                 return view(request)
             return respond(request, MethodNotAllowed(*allowed))
 
+        # For the CSRF check, which leaves every other method to the 405.
+        answer.allowed = allowed  # type: ignore[attr-defined]
         return answer
 
     return decorate
