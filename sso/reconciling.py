@@ -30,11 +30,22 @@ def reconcile() -> Report:
     """
     publish()
     follow_pending()
+    _mend_indexes()
     people = touched = 0
     for key in _scan(keys().user("*")):
         people += 1
         touched += sign_ins.refresh(key.removeprefix(keys().user("")))
     return Report(people, touched, sum(_remove_orphan(key) for key in _scan(keys().session("*"))))
+
+
+def _mend_indexes() -> None:
+    """Enter every sign-in that lives into its user's index: a lost or overwritten one hides sessions from ending."""
+    for key in _scan(keys().user("*")):
+        sign_in_store.clear_foreign_index(key)
+    for key in _scan(keys().signin("*")):
+        sign_in = sign_in_store.get(key.removeprefix(keys().signin("")))
+        if sign_in is not None:
+            sign_in_store.index(sign_in)
 
 
 def _scan(pattern: str) -> Iterator[str]:

@@ -99,7 +99,7 @@ class SignIn:
 
 def create(sign_in: SignIn) -> None:
     """Write index, then record. Dying in between leaves a dangling index entry, which is harmless."""
-    _index(sign_in)
+    index(sign_in)
     fields = {
         "user": sign_in.user_id, "hub": sign_in.hub_hash, "created": sign_in.created, "exp": sign_in.exp,
         "idle": sign_in.idle, "auth_time": sign_in.auth_time, "amr": " ".join(sign_in.amr),
@@ -111,10 +111,19 @@ def create(sign_in: SignIn) -> None:
         redis.eval(_CREATE, 1, keys().signin(sign_in.sid), str(sign_in.exp), *flat)
 
 
-def _index(sign_in: SignIn) -> None:
+def index(sign_in: SignIn) -> None:
+    """Make the user's index know this sign-in."""
     with answering() as redis:
         key = keys().user(sign_in.user_id)
         redis.eval(_INDEX, 1, key, str(sign_in.exp), sign_in.sid)
+
+
+def clear_foreign_index(key: str) -> None:
+    """Delete what stands at the place of an index and is none."""
+    with answering() as redis:
+        if redis.type(key) not in (b"zset", b"none"):
+            log.warning("bad_record: an index is of another type")
+            redis.delete(key)
 
 
 def add_shared(sid: str, key: SharedKey) -> int | None:

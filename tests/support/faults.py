@@ -1,4 +1,4 @@
-"""A whole installation to break: hub, edge alone over WSGI and over ASGI, and apps with ``sso_client``, on one Redis."""
+"""A whole installation to break: the hub, edges alone over WSGI and ASGI, and apps with ``sso_client``, on one Redis."""
 
 import asyncio
 import base64
