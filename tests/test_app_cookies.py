@@ -19,6 +19,7 @@ VALUE = "A" * 43
         pytest.param(f"a=1; {COOKIE}=x; {COOKIE}={VALUE}", "a=1", id="ours twice"),
         pytest.param(f" \t{COOKIE}\t= {VALUE}; a=1", "a=1", id="spaces that our reader trims"),
         pytest.param(f"a=1,{COOKIE}={VALUE}; b=2", "", id="two lines joined with a comma"),
+        pytest.param(f"x{COOKIE}=1; {COOKIE}2=3", f"x{COOKIE}=1; {COOKIE}2=3", id="names like ours"),
         pytest.param("a=1; b=2=3; c", "a=1; b=2=3; c", id="only others"),
         pytest.param("", "", id="none"),
     ],

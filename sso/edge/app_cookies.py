@@ -5,6 +5,7 @@ Traefik can only take over a whole header from our answer, so ``/api/authz/forwa
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 #: The hub's own cookie never leaves the hub's host; not for an app either that shares that host.
@@ -21,4 +22,4 @@ def others(header: str, ours: tuple[str, ...]) -> str:
     pairs = [pair.strip(" \t") for pair in header.split(";")]
     rest = "; ".join(pair for pair in pairs if pair and pair.partition("=")[0].rstrip(" \t") not in ours)
     # A server may have joined two header lines with a comma: where ours begins is then anybody's guess.
-    return "" if any(name in rest for name in ours) else rest
+    return "" if re.search(rf"(?:^|[;,])[ \t]*(?:{'|'.join(map(re.escape, ours))})[ \t]*=", rest) else rest

@@ -6,6 +6,8 @@ with Behind(folder, database, certificates) as behind:
 """
 
 import json
+import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -18,6 +20,9 @@ from typing import Any, Self
 
 from sso_client.record import session_key
 
+from sso.edge.app_cookies import HUB_COOKIE
+from sso.origins import Origin
+from sso.proxy_config import Address, Files, render
 from tests.support import http
 from tests.support.auth_server import AuthServer, listens
 from tests.support.certificates import Certificates
@@ -59,7 +64,6 @@ class Behind:
         self.edge_port, self.app_port = free_port(), free_port()
         self.echo = self._echo()
         self.edge = self.edge_at(self.edge_port)
-        # HAProxy wants both in one file.
         self.pair = folder / "pair.pem"
         self.pair.write_bytes(certificates.certificate.read_bytes() + certificates.key.read_bytes())
         self._stack = ExitStack()
@@ -105,12 +109,32 @@ class Behind:
 
     def configuration(self, proxy: str, app: str = "", edge_port: int = 0) -> str:
         """What ``manage.py proxy_config`` prints for us."""
-        certificate = self.pair if proxy == "haproxy" else self.certificates.certificate
+        files = self.files(proxy)
         words = ["--edge", f"http://127.0.0.1:{edge_port or self.edge_port}"]
         words += ["--upstream", f"http://127.0.0.1:{self.app_port}"]
-        words += ["--certificate", str(certificate), "--key", str(self.certificates.key)]
-        words += ["--lua", str(ROOT / "deploy/proxies/sso_auth.lua")]
+        words += ["--certificate", files.certificate, "--key", files.key, "--lua", files.lua]
         return self.auth.manage("proxy_config", proxy, "--app", app or proxy, *words)
+
+    def spoilt(self, proxy: str, *edits: tuple[str, str]) -> str:
+        """The configuration for the app ``broken``, with something wrong: (pattern, replacement) as in re.subn."""
+        text = render(
+            proxy,
+            name="broken",
+            origins=(Origin.parse(self.origin("broken")),),
+            edge=Address("127.0.0.1", self.edge_port),
+            upstream=Address("127.0.0.1", self.app_port),
+            cookies=(COOKIE, HUB_COOKIE),
+            files=self.files(proxy),
+        )
+        for pattern, replacement in edits:
+            text, times = re.subn(pattern, replacement, text, flags=re.M)
+            assert times, f"{pattern} is not in the configuration"
+        return text
+
+    def files(self, proxy: str) -> Files:
+        """HAProxy wants certificate and key in one file."""
+        certificate = self.pair if proxy == "haproxy" else self.certificates.certificate
+        return Files(str(certificate), str(self.certificates.key), str(ROOT / "deploy/proxies/sso_auth.lua"))
 
     def proxy(self, proxy: str, text: str | None = None, app: str = "") -> Program:
         """The proxy with this configuration (the printed one if none); not started."""
@@ -121,7 +145,16 @@ class Behind:
         port = self.ports[app or proxy]
         command = _COMMANDS[proxy](binary, folder, configuration, port)
         env = clean_environment({"HOME": str(folder), "XDG_DATA_HOME": str(folder)})
-        return Program(command, log=folder / "log", env=env, cwd=folder, ready=lambda: listens(port))
+        return Program(
+            command, log=folder / "log", env=env, cwd=folder, ready=lambda: self._serves(app or proxy)
+        )
+
+    def _serves(self, name: str) -> bool:
+        """Traefik listens before it has read its routers, and says 404 until then."""
+        try:
+            return self.get(name, "/").status != 404
+        except OSError:
+            return False
 
     def _echo(self) -> Program:
         command = [sys.executable, "deploy/proxies/echo.py", f"127.0.0.1:{self.app_port}"]
@@ -184,13 +217,18 @@ for name, origin in {origins}.items():
 """
 
 
+def _user() -> str:
+    """Workers of a root's nginx would be nobody, who may not write into our scratch folder."""
+    return "" if os.getuid() else "user root;"
+
+
 def _nginx(binary: Path, folder: Path, text: str, port: int) -> list[str]:
     (folder / "app.conf").write_text(text)
     places = "".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder}/pid; error_log stderr info; worker_processes 1; events {{}}\n"
+        f"{_user()} daemon off; pid {folder}/pid; error_log stderr info; worker_processes 1; events {{}}\n"
         f"http {{ access_log off; {places} include {folder}/app.conf; }}\n"
     )
     return [str(binary), "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")]
