@@ -97,9 +97,9 @@ class SessionStore(SessionBase):
         if due := [h for h, ttl in self.lives.items() if ttl < lease - ACTIVITY_INTERVAL]:
             try:
                 shared_sessions.keep_alive(due, lease)
-            except StoreRefused as error:  # a Redis that only reads still knows who is signed in
+                sign_in_store.touch(sign_in.sid)
+            except StoreRefused as error:  # a Redis that only reads, or is full, still knows who is signed in
                 log.warning("activity_not_noted: %s", error)
-            sign_in_store.touch(sign_in.sid)
 
     def exists(self, session_key: str) -> bool:
         with answering() as redis:

@@ -1,4 +1,4 @@
-"""A whole installation to break: the hub, edges alone over WSGI and ASGI, and apps with ``sso_client``, on one Redis."""
+"""A whole installation to break: hub, edges alone over WSGI and ASGI, apps with ``sso_client``, all on one Redis."""
 
 import asyncio
 import base64
