@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -62,7 +63,9 @@ class _Here(http.client.HTTPSConnection):
         self._trust = context
 
     def connect(self) -> None:
-        self.sock = self._create_connection(("127.0.0.1", self.port), self.timeout)  # type: ignore[attr-defined]
+        self.sock = socket.create_connection(("127.0.0.1", self.port), self.timeout)
+        # Head and body go out in two pieces: the second must not wait for the first to be acknowledged.
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._trust:
             self.sock = self._trust.wrap_socket(self.sock, server_hostname=self.host)
 
