@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts import authentication, bounces, destinations, launcher, step_up, words
+from accounts import authentication, bounces, destinations, launcher, logins, step_up, words
 from accounts.destinations import Destination
 from accounts.forms import SignInForm
 from accounts.pages import answers, let_forms_end_at, page, see_other
@@ -92,8 +92,8 @@ def _sign_in(request: HubRequest, destination: Destination | None) -> HttpRespon
     except (BadCredentials, TooManyAttempts) as refusal:
         problem = words.refusal(refusal)
         return _form(request, destination, form, problem, status=refusal.status, headers=refusal.headers)
-    sign_ins.start(request, user, remember=given["remember"])
-    return see_other(destination.address if destination else "/")
+    address = destination.address if destination else "/"
+    return see_other(logins.begin(request, user, remember=given["remember"], address=address))
 
 
 def _signed_in_already(request: HubRequest, destination: Destination | None) -> HttpResponseBase | None:

@@ -38,6 +38,10 @@ INSTALLED_APPS = [
     "sso",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
     "corsheaders",
     "csp",
     "whitenoise.runserver_nostatic",
@@ -56,6 +60,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "sso.api.csrf.CsrfMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "sso.middleware.outages.OutagesMiddleware",
 ]
@@ -71,6 +77,7 @@ TEMPLATES = [
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
             ]
         },
     }
@@ -80,11 +87,16 @@ SSO_BRAND = "Single sign-on"
 # -- stores
 
 _SQLITE = {"transaction_mode": "IMMEDIATE", "timeout": 5, "init_command": "PRAGMA journal_mode=WAL;"}
+_POSTGRESQL = {"connect_timeout": 2, "tcp_user_timeout": 5000}  # seconds, milliseconds
 DATABASES = {"default": dj_database_url.parse(env.database_url, conn_max_age=60, conn_health_checks=True)}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = _SQLITE
     # A file in tests too, so that a second process can be looked at.
     DATABASES["default"]["TEST"] = {"NAME": str(env.data_dir / "test.sqlite3")}
+elif DATABASES["default"]["ENGINE"].endswith("postgresql"):
+    # A server that takes no connection, or a network that swallows what is sent, holds nobody for minutes.
+    DATABASES["default"].setdefault("OPTIONS", {})
+    DATABASES["default"]["OPTIONS"] = {**_POSTGRESQL, **DATABASES["default"]["OPTIONS"]}
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -115,6 +127,25 @@ AUTH_PASSWORD_VALIDATORS = [
         "OPTIONS": {"user_attributes": ["username", "email", "name"]},
     },
 ]
+
+# -- the steps of a sign-in (django-allauth)
+
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_LOGIN_BY_CODE_ENABLED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 5 * 60
+ACCOUNT_SESSION_REMEMBER = False
+LOGIN_REDIRECT_URL = "/"
+MFA_ADAPTER = "accounts.factors.FactorsAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TRUST_ENABLED = True
+MFA_TRUST_COOKIE_NAME = "__Host-sso_trust"
+MFA_TRUST_COOKIE_SECURE = True
+MFA_TRUST_COOKIE_HTTPONLY = True
 
 # -- sessions and cookies; every cookie but the shared one stays on the hub's host
 

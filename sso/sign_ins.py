@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from secrets import token_urlsafe
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.contrib.auth import get_user_model, login
@@ -62,9 +62,17 @@ class SharedCookie:
 # -- beginning
 
 
-def start(request: HubRequest, user: User, *, remember: bool = False, amr: Sequence[str] = ("pwd",)) -> None:
+def start(
+    request: HubRequest,
+    user: User,
+    *,
+    remember: bool = False,
+    amr: Sequence[str] = ("pwd",),
+    carry: Mapping[str, Any] | None = None,
+) -> None:
     """Sign ``user`` in in this browser: new keys everywhere, and whatever was signed in here before ends.
 
+    Nothing of an earlier hub session goes on but what ``carry`` names.
     Redis is written index first, shared session last. Raises ``SessionEnded`` when the user was disabled
     meanwhile, ``StoreUnavailable`` when Redis does not answer: then no cookie is set.
     """
@@ -72,6 +80,7 @@ def start(request: HubRequest, user: User, *, remember: bool = False, amr: Seque
     unfinished = request.session.presented
     sign_in = _begin(request, user, remember=remember, amr=amr)
     try:
+        request.session.update(dict(carry or {}))
         request.session.save()
         cookie = publish(sign_in, request.site.domain)
     except BaseException:

@@ -32,7 +32,8 @@ HUB = CookieReader(settings.SESSION_COOKIE_NAME)
 SHARED = CookieReader(settings.SSO_COOKIE_NAME)
 CSRF = CookieReader(settings.CSRF_COOKIE_NAME, re.compile(r"[A-Za-z0-9]{32}(?:[A-Za-z0-9]{32})?"))
 LANGUAGE = CookieReader(settings.LANGUAGE_COOKIE_NAME, re.compile(r"[A-Za-z-]{2,15}"))
-READERS = {reader.name: reader for reader in (HUB, SHARED, CSRF, LANGUAGE)}
+TRUST = CookieReader(settings.MFA_TRUST_COOKIE_NAME, re.compile(r"[A-Za-z0-9_=:.-]{1,2048}"))
+READERS = {reader.name: reader for reader in (HUB, SHARED, CSRF, LANGUAGE, TRUST)}
 
 
 class CookiesMiddleware:

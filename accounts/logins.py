@@ -1,0 +1,75 @@
+"""Signing in by steps: a password, a passkey or a mailed code, then a second factor where the person has one.
+
+django-allauth runs the steps (``allauth.account.stages``); what a step proved is kept in the unfinished hub
+session. The last step ends in ``AccountAdapter.login``, which begins the sign-in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from allauth.account.authentication import get_authentication_records
+from allauth.account.internal.flows.login import AUTHENTICATION_METHODS_SESSION_KEY, perform_password_login
+from allauth.account.models import EmailAddress, Login
+
+from sso import sign_ins
+
+if TYPE_CHECKING:
+    from accounts.models import User
+    from sso.requests import HubRequest
+
+#: Where the unfinished session keeps "keep me signed in" until the last step.
+REMEMBER = "sso_remember"
+#: What of the unfinished session goes on into the signed-in one: which methods were used, and when.
+CARRIED = (AUTHENTICATION_METHODS_SESSION_KEY, "account_authentication_methods_user")
+
+#: How RFC 8176 calls the methods that allauth records.
+_AMR = {
+    "password": ("pwd",),
+    "code": ("email",),
+    "totp": ("otp",),
+    "recovery_codes": ("otp",),
+    "webauthn": ("hwk",),
+}
+
+
+def begin(request: HubRequest, user: User, *, remember: bool, address: str) -> str:
+    """The password was right: sign in, or keep what was proved until the next step.
+
+    Returns where the browser goes: ``address`` (a resolved return address), or the next step's page. Raises
+    what ``sign_ins.start`` raises.
+    """
+    vouch_for_address(user)
+    request.session[REMEMBER] = remember
+    login = Login(user=user, redirect_url=address)
+    return str(perform_password_login(request, {"username": user.username}, login)["Location"])
+
+
+def finish(request: HubRequest, user: User) -> None:
+    """Every step is done: begin the sign-in. What was proved goes on with it."""
+    records = get_authentication_records(request, user)
+    carried = {name: request.session[name] for name in CARRIED if name in request.session}
+    remember = bool(request.session.get(REMEMBER))
+    sign_ins.start(request, user, remember=remember, amr=amr_of(records), carry=carried)
+
+
+def amr_of(records: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The methods of a sign-in as apps are told them (RFC 8176), in order of use.
+
+    A passkey alone proves the device and the person (user verification is required): that is ``mfa`` too.
+    """
+    methods: list[str] = []
+    for record in records:
+        kind = record["type"] if record["method"] == "mfa" else record["method"]
+        methods += _AMR.get(kind, ())
+        methods += ("mfa",) if record.get("passwordless") else ()
+    if "mfa" not in methods and len({"pwd", "email"} & set(methods)) and {"otp", "hwk"} & set(methods):
+        methods.append("mfa")
+    return tuple(dict.fromkeys(methods)) or ("pwd",)
+
+
+def vouch_for_address(user: User) -> None:
+    """People whom an administrator created have the address the administrator gave: it is taken as verified."""
+    if user.email and not EmailAddress.objects.filter(user=user).exists():
+        EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)
