@@ -114,6 +114,9 @@ def test_a_change_that_our_own_report_hides_is_seen_in_its_reply(each_redis, rea
     value = shared.begin("ada", idle=20)
     reader.look_up(value)
     until(lambda: not reader._recall._activity._noted, 5)
+    time.sleep(0.1)
+    assert reader.look_up(value).user.id == "ada"
+    assert reader._memory.find(shared.key(value)) is not None
     each_redis.freeze()
     sent = []
     try:

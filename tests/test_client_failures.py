@@ -9,6 +9,7 @@ from sso_client.errors import StoreUnavailable
 from sso_client.reader import SessionReader
 
 from tests.support.client_sessions import Shared, until
+from tests.support.redis_server import RedisServer
 from tests.support.tcp_proxy import TCPProxy
 
 #: Seconds a request may take, and seconds an answer from memory may be false, whatever breaks.
@@ -119,6 +120,27 @@ def test_a_session_that_ended_while_the_link_was_frozen_is_false_for_two_seconds
     proxy.drop()
     proxy.pass_through()
     until(lambda: outcome(far_reader, value) == "nobody")
+
+
+def test_a_link_that_fell_silent_is_replaced_though_nobody_closed_it(shared, far_reader, proxy, caplog):
+    value = settled(shared, far_reader)
+    proxy.black_hole()
+    until(lambda: not far_reader.proven, FALSE_BOUND)
+    proxy.pass_through()  # what was swallowed stays lost: the beat is never answered
+    until(lambda: far_reader.proven, 4)
+    assert "fell silent" in caplog.text
+    assert outcome(far_reader, value) == "ada"
+
+
+def test_a_server_that_is_demoted_is_not_believed_before_it_was_asked_again(
+    each_redis, shared, reader, caplog
+):
+    with RedisServer(each_redis.binary, "--repl-diskless-sync-delay", "0") as other:
+        each_redis.cli("REPLICAOF", "127.0.0.1", other.port)
+        until(lambda: "not a master any more" in caplog.text)
+        until(lambda: reader.proven)
+        value = Shared(other).begin("ada")
+        until(lambda: outcome(reader, value) == "ada", 10)
 
 
 @pytest.mark.parametrize("kind", ["normal", "pubsub", "everything"])

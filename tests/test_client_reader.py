@@ -350,17 +350,16 @@ def test_a_callback_that_fails_is_one_log_line_and_the_next_is_called(make_reade
 
 
 def test_watching_a_session_does_not_keep_it_alive(watching, shared, ended):
-    """Others' reports make this reader look again: that must not count as activity of the person."""
-    value = shared.begin("ada", idle=60)
+    """Changes by others make this reader look again: that must not count as activity of the person."""
+    value = shared.begin("ada", idle=9, ttl=5)
     watching.look_up(value)
-    until(lambda: shared.ttl(value) < 59.9)
-    time.sleep(5.5)  # our own report of the look-up is through
-    for _ in range(3):
-        shared.redis.getex(shared.key(value), ex=30)
-        time.sleep(0.1)
-    time.sleep(6)
-    assert shared.ttl(value) < 25
+    until(lambda: shared.ttl(value) > 8)  # the look-up itself did count
+    for number in range(14):
+        shared.redis.set(shared.key(value), record("ada", idle=9, sid=f"s{number}"), xx=True, keepttl=True)
+        time.sleep(0.5)
+    assert 0 < shared.ttl(value) < 3
     assert ended == []
+    until(lambda: ended == ["ada"])
 
 
 def test_a_reader_without_memory_cannot_promise_to_tell_of_ends():

@@ -29,6 +29,10 @@ def outcome(reader, value):
     return session.user.id if session else "nobody"
 
 
+def tracked(reader):
+    return getattr(reader, "reader", reader)._link.tracked
+
+
 class AsyncInThreads:
     """An asyncio reader behind the calls of the threaded one, so that both go through the same test."""
 
@@ -154,6 +158,8 @@ def test_a_slot_that_moves_takes_its_sessions_along(binary, make_reader):
         assert outcome(reader, value) == "ada"
         setup.move_slot(key_slot(key.encode()), source, target)
         assert outcome(reader, value) == "ada"
+        if target.port not in {address.port for address in tracked(reader)}:
+            assert reader._memory.find(key) is None, "nobody would tell of its end"
         Shared(target).end(value)
         assert until(lambda: outcome(reader, value) == "nobody", 3) < 2
         until(lambda: reader.proven)

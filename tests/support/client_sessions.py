@@ -82,7 +82,8 @@ class Monitor:
     def __enter__(self) -> Self:
         self._socket.connect(str(self._server.socket))
         self._socket.sendall(b"MONITOR\r\n")
-        assert self._socket.recv(100) == b"+OK\r\n"
+        self._seen = self._socket.recv(65536)
+        assert self._seen.startswith(b"+OK\r\n")
         self._thread = threading.Thread(target=self._collect, daemon=True)
         self._thread.start()
         return self

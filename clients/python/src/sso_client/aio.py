@@ -70,6 +70,10 @@ class AsyncTrackedReader(Generic[T]):
         entry = self._remembered(key) or await self._load(key, active=True)
         return None if entry is None else entry.value
 
+    def recall(self, key: str) -> Entry[T] | None:
+        """What memory holds for ``key``, without awaiting; None says nothing: ask."""
+        return self._remembered(key)
+
     async def close(self) -> None:
         """Stop the link and what is still being called. A closed reader raises StoreUnavailable."""
         await self._link.close()
@@ -182,7 +186,13 @@ class AsyncSessionReader(AsyncTrackedReader[Session]):
 
     def peek(self, value: str) -> Entry[Session] | None:
         """What :meth:`entry` would answer from memory, without awaiting; None says nothing: ask."""
-        return self._remembered(self._key_prefix + sha256(value.encode(errors="replace")).hexdigest())
+        key = self._key_prefix + sha256(value.encode(errors="replace")).hexdigest()
+        entry = self._memory.young.get(key)
+        if entry is not None:
+            now = monotonic()
+            if now < entry.fresh_until and now < self._memory.proven_until:
+                return entry
+        return self._remembered(key)
 
     async def _load(self, key: str, *, active: bool) -> Entry[Session] | None:
         entry = await super()._load(key, active=active)

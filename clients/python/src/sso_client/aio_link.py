@@ -24,6 +24,10 @@ log = logging.getLogger("sso_client")
 _ASKING: Final = pack("ASKING")
 
 
+class Closed(LinkLost):
+    """The other side closed the connection."""
+
+
 class Connection(asyncio.Protocol):
     """A connected socket whose commands may be sent before earlier ones are answered."""
 
@@ -46,7 +50,7 @@ class Connection(asyncio.Protocol):
             self.drop(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.drop(LinkLost(f"{self.address} closed the connection{f': {exc}' if exc else ''}"))
+        self.drop(Closed(f"{self.address} closed the connection{f': {exc}' if exc else ''}"))
 
     def drop(self, error: LinkLost) -> None:
         """Give the connection up; everybody who waits for a reply is told why."""
@@ -108,7 +112,7 @@ async def open_connection(address: Address, target: Target, recall: Recall[Any])
         raise LinkLost(f"{address}: {error}") from error
     try:
         replies = [connection.ask(command) for command in greeting(target, "sso_client-link")]
-        answers = [checked(await reply) for reply in replies]
+        answers = [checked(reply) for reply in await asyncio.gather(*replies)]
     except BaseException:
         connection.drop(LinkLost("the greeting failed"))
         raise
@@ -314,7 +318,10 @@ class AsyncLink:
         return opened
 
     async def _open_one(self, address: Address) -> Connection:
-        connection, role = await open_connection(address, self.target, self._recall)
+        try:
+            connection, role = await open_connection(address, self.target, self._recall)
+        except Closed:  # taken and closed again: once is an accident
+            connection, role = await open_connection(address, self.target, self._recall)
         if self.map.master_only and role != b"master":
             connection.drop(LinkLost("not a master"))
             raise LinkLost(f"{address} is not a master")

@@ -30,6 +30,7 @@ class CookieReader:
         pair = rf"(?:^|;)[ \t]*{re.escape(name)}[ \t]*=[ \t]*((?:{shape.pattern}))(?=[ \t]*(?:;|\Z))"
         pattern = re.compile(pair, re.ASCII)
         self._match, self._find_all = pattern.match, pattern.findall
+        self._plain = re.compile(rf"=((?:{shape.pattern}))(?:;|\Z)", re.ASCII).match
 
     def values(self, header: str) -> tuple[str, ...]:
         """The distinct valid-looking values, in the order of the header."""
@@ -37,14 +38,17 @@ class CookieReader:
 
     def read(self, header: str) -> str | None:
         """The one value; None if absent, malformed, or if two values differ (log: ``cookie_conflict``)."""
-        first = header.find(self.name)
-        if first < 0:
+        before, found, after = header.partition(self.name)
+        if not found:
             return None
-        if header.find(self.name, first + 1) >= 0:
+        if self.name in after:
             return self._the_only_one(header)
-        # Mentioned once: the pair begins behind the last ";" before it, so nothing has to be searched.
-        found = self._match(header, max(header.rfind(";", 0, first), 0))
-        return found[1] if found else None
+        # Mentioned once, and mostly as browsers write it: no blanks but the one after ";".
+        plain = self._plain(after) if not before or before[-2:] == "; " else None
+        if plain is None:
+            # The pair begins behind the last ";" before it, so nothing has to be searched.
+            plain = self._match(header, max(before.rfind(";"), 0))
+        return plain[1] if plain else None
 
     def _the_only_one(self, header: str) -> str | None:
         values = self.values(header)
