@@ -151,6 +151,26 @@ def test_two_tabs_that_sign_out_and_ask_at_the_same_time_end_as_nobody(
     assert site.everywhere(context) == {"nobody"}
 
 
+@pytest.mark.parametrize("rival", ["sign in as bob", "sign out"])
+def test_two_tabs_that_act_at_the_same_moment_leave_one_answer_everywhere(
+    context: BrowserContext, page: Page, site: Family, rival: str
+) -> None:
+    site.sign_in(page)
+    page.goto(site.app2)
+    other = "(p, t) => stale('DELETE', '/api/session', t)"
+    if rival == "sign in as bob":
+        other = "(p, t) => stale('POST', '/api/session', t, {username: 'bob', password: p})"
+    both = """async p => {
+      const token = (await api("GET", "/api/csrf")).json.csrf_token;
+      const again = stale("POST", "/api/session", token, {username: "ada", password: p});
+      return Promise.all([again, (OTHER)(p, token)]);
+    }"""
+    answers = page.evaluate(both.replace("OTHER", other), PASSWORD)
+    assert {answer["status"] for answer in answers} <= {200, 204, 401, 403}, answers
+    assert {200, 204} & {answer["status"] for answer in answers}, answers
+    assert len(site.everywhere(context)) == 1
+
+
 # -- cookies that stay, go, or get lost
 
 
@@ -175,6 +195,20 @@ def test_a_lost_shared_cookie_is_issued_again_and_nobody_notices(
     page.goto(f"{site.app1}{DEEP}")
     expect(page.locator("#who")).to_have_text("ada")
     assert shown == [f"{site.app1}{DEEP}"]
+    assert site.everywhere(context) == {"ada"}
+
+
+def test_tabs_that_lost_the_shared_cookie_together_all_find_back(
+    context: BrowserContext, page: Page, site: Family
+) -> None:
+    site.sign_in(page)
+    tabs = [context.new_page() for _ in range(4)]
+    context.clear_cookies(name=SHARED_COOKIE)
+    for number, tab in enumerate(tabs):
+        tab.evaluate(f"setTimeout(() => location.href = '{site.app1}/tab{number}', 0)")
+    for number, tab in enumerate(tabs):
+        tab.wait_for_url(f"{site.app1}/tab{number}")
+        expect(tab.locator("#who")).to_have_text("ada")
     assert site.everywhere(context) == {"ada"}
 
 

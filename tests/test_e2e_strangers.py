@@ -258,7 +258,7 @@ def test_the_answers_of_an_outage_carry_them_too_and_touch_no_cookie(
     try:
         for method, path in [
             ("GET", "/"),
-            ("GET", "/login/?rd=https%3A%2F%2Fapp1.example.test%2F"),
+            ("GET", "/login/"),
             ("GET", "/api/session"),
             ("GET", "/api/sessions"),
             ("GET", "/readyz"),

@@ -271,3 +271,13 @@ def test_a_connection_that_never_asked_anything_does_not_hold_up_the_end(start):
         began = time.monotonic()
         server.stop(30)
         assert time.monotonic() - began < 10
+
+
+def test_an_application_that_breaks_shows_nothing_and_its_query_is_not_logged(start):
+    server = start()
+    answer = server.get("/?sleep=soon&ticket=canary-4f1c", headers={"Cookie": "a=canary-4f1c"})
+    assert (answer.status, answer.text) == (500, "Internal Server Error\n")
+    assert answer.get("X-Content-Type-Options") == "nosniff"
+    assert answer.get("Cache-Control") == "no-store"
+    _eventually(lambda: "request_failed error=ValueError" in server.output)
+    assert "canary" not in server.output
