@@ -1,5 +1,6 @@
 """Ways round forward auth that other products had: forged headers, doubled headers, addresses with two readings."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -94,7 +95,7 @@ def test_a_client_cannot_put_its_own_original_url_before_the_proxys(edge, ada, f
 
 
 @pytest.mark.parametrize(
-    ("method", "status"), [("GET", 200), ("HEAD", 200), ("POST", 405), ("FOO", 405), ("OPTIONS", 405)]
+    ("method", "status"), [("GET", 200), ("HEAD", 200), ("POST", 405), ("TRACE", 405), ("OPTIONS", 405)]
 )
 def test_the_sub_request_is_get_or_head(edge, ada, method, status):
     for target, headers in ((FORWARD, forwarded(f"{APP}/", "POST")), (ORIGINAL, original(f"{APP}/", "POST"))):
@@ -226,4 +227,6 @@ def test_no_mixture_of_tricks_opens_what_its_plain_path_would_not(edge, pieces):
     assert answer.status in (200, 400, 401, 403)
     if answer.status == 200:
         assert path == "/public" or path.startswith("/public/")
-        assert not any(trick in path for trick in ("..", "//", ";", "%", "\\", "#"))
+        # "%25" is a plain per cent sign, unless what follows would make it another escape.
+        plain = re.sub(r"%25(?![0-9A-Fa-f]{2})", "", path)
+        assert not any(trick in plain for trick in ("..", "//", ";", "%", "\\", "#"))

@@ -16,6 +16,7 @@ from tests.support.redis_server import RedisServer
 HUB = "auth.example.test"
 APP = "https://app1.example.test"
 KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "edge over its own HTTP": ("authserver.asgi:application", ("-c", "deploy/edge.conf.py")),
     "edge over WSGI": ("authserver.edge:application", ()),
     "edge over ASGI": ("authserver.asgi:application", ("--worker-class", "asgi")),
     "in front of Django": ("authserver.wsgi:application", ()),

@@ -15,18 +15,23 @@ STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HT
 
 
 class Headers:
-    """Response headers written once for both: ``text`` pairs for WSGI, ``raw`` lower-case bytes for ASGI."""
+    """Response headers written once for all: ``text`` pairs for WSGI, ``raw`` lower-case bytes for ASGI, and ``wire``
+    lines as HTTP/1.1 sends them. Raises ``ValueError`` for what would be more lines than that.
+    """
 
-    __slots__ = ("raw", "text")
+    __slots__ = ("raw", "text", "wire")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self.text = list(pairs)
         self.raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in self.text]
+        self.wire = "".join(f"{name}: {value}\r\n" for name, value in self.text).encode("latin-1")
+        if not self.wire.count(b"\r") == self.wire.count(b"\n") == len(self.text):
+            raise ValueError("a header holds a line break")
 
     def __add__(self, more: Headers) -> Headers:
         """Both, without encoding anything again."""
         both = Headers.__new__(Headers)
-        both.text, both.raw = self.text + more.text, self.raw + more.raw
+        both.text, both.raw, both.wire = self.text + more.text, self.raw + more.raw, self.wire + more.wire
         return both
 
 

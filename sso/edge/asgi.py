@@ -26,10 +26,19 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class AsyncSource(Protocol):
-    """Where answers to the core's questions come from. Both raise ``StoreUnavailable``."""
+    """Where answers to the core's questions come from; those that are awaited raise ``StoreUnavailable``."""
+
+    def start(self) -> None:
+        """Connect now, in the running event loop."""
+
+    def peek(self, value: str, /) -> Entry[Session] | None:
+        """The session of a cookie value from memory alone; None says nothing: await."""
 
     def session(self, value: str, /) -> Awaitable[Entry[Session] | None]:
         """The session of a cookie value."""
+
+    def directory_at_once(self) -> Directory | None:
+        """The registered apps from memory alone; None says nothing: await."""
 
     async def directory(self) -> Directory | None:
         """The registered apps; None when none were ever published."""
@@ -76,12 +85,12 @@ class AsgiEdge:
     """Answers what is the edge's and hands the rest to ``app``; without one the rest is 404."""
 
     def __init__(self, edge: Edge, source: AsyncSource, app: App | None = None) -> None:
-        self._edge, self._source, self._app = edge, source, app
+        self.edge, self.source, self._app = edge, source, app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._other(scope, receive, send)
-        steps = self._edge.handle(ScopeAsked(scope)) if scope["path"].startswith("/api/") else None
+        steps = self.edge.handle(ScopeAsked(scope)) if scope["path"].startswith("/api/") else None
         if steps is not None:
             return await _send(await self._run(steps, receive), scope, send)
         if self._app is not None:
@@ -105,9 +114,9 @@ class AsgiEdge:
 
     async def _fetch(self, want: Want, receive: Receive) -> Any:
         if isinstance(want, WantSession):
-            return await self._source.session(want.value)
+            return await self.source.session(want.value)
         if isinstance(want, WantRegistry):
-            return await self._source.directory()
+            return await self.source.directory()
         return await _body(receive, want.limit)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,7 +128,7 @@ class AsgiEdge:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
         if scope["type"] == "lifespan":
-            await self._source.close()
+            await self.source.close()
 
 
 async def _live(receive: Receive, send: Send) -> None:

@@ -56,6 +56,12 @@ class BodyTooLarge(SSOError):
     code, status, public = "body_too_large", 413, "The request body is too large."
 
 
+class HeadersTooLarge(SSOError):
+    """Request line and headers are more than any browser and proxy send together."""
+
+    code, status, public = "headers_too_large", 431, "The request's headers are too large."
+
+
 class FormWanted(SSOError):
     """RFC 7662 §2.1 asks for a form."""
 

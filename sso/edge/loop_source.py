@@ -29,11 +29,23 @@ class LoopSource:
         )
         #: Whose session a cookie value opens: the entry, with its ``prepared`` answers. Raises StoreUnavailable.
         self.session: Callable[[str], Awaitable[Entry[Session] | None]] = self._sessions.entry
+        #: The same from memory alone, at once; None says nothing.
+        self.peek: Callable[[str], Entry[Session] | None] = self._sessions.peek
 
     async def directory(self) -> Directory | None:
         """The registered apps; None when none were ever published. Raises StoreUnavailable."""
         registry = await self._registry.get(self._key)
         return None if registry is None else self._directory_of(registry)
+
+    def directory_at_once(self) -> Directory | None:
+        """The registered apps if they are remembered; None says nothing."""
+        entry = self._registry.recall(self._key)
+        return None if entry is None else self._directory_of(entry.value)
+
+    def start(self) -> None:
+        """Bring the links up now, in the running event loop."""
+        self._sessions.start()
+        self._registry.start()
 
     async def close(self) -> None:
         """Stop the links and close the connections."""

@@ -16,6 +16,7 @@ from sso_client.record import session_key
 from sso.access import AccessPolicy, Rule
 from sso.edge.asgi import AsgiEdge
 from sso.edge.core import Edge
+from sso.edge.http1 import Http1
 from sso.edge.loop_source import LoopSource
 from sso.edge.sources import Settings, ThreadSource
 from sso.edge.wsgi import WsgiEdge
@@ -179,8 +180,8 @@ class WsgiAsker(Asker):
         self.source.close()
 
 
-class AsgiAsker(Asker):
-    """As an ASGI server calls an application, in an event loop that runs in a thread of its own."""
+class LoopAsker(Asker):
+    """An adapter in an event loop that runs in a thread of its own."""
 
     def __init__(self, redis: RedisServer, **options: Any) -> None:
         super().__init__(redis, **options)
@@ -188,6 +189,22 @@ class AsgiAsker(Asker):
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
         self.source = LoopSource(self.settings, self.edge.directory)
+
+    def close(self) -> None:
+        self._run(self.source.close())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=30)
+
+
+class AsgiAsker(LoopAsker):
+    """As an ASGI server calls an application."""
+
+    def __init__(self, redis: RedisServer, **options: Any) -> None:
+        super().__init__(redis, **options)
         self.app = AsgiEdge(self.edge, self.source)
 
     def _ask(self, method: str, target: str, pairs: list[tuple[str, str]], peer: str, body: bytes) -> Answer:
@@ -213,14 +230,50 @@ class AsgiAsker(Asker):
         headers = tuple((name.decode(), value.decode("latin-1")) for name, value in sent[0]["headers"])
         return Answer(sent[0]["status"], headers, b"".join(part["body"] for part in sent[1:]))
 
+
+class Wire(asyncio.Transport):
+    """The server's end of a connection from ``peer``; what is written to it arrives in ``answers``."""
+
+    def __init__(self, peer: str) -> None:
+        super().__init__({"peername": (peer, 50000) if peer else ""})
+        self.answers: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.answers.put_nowait(bytes(data))
+
     def close(self) -> None:
-        self._run(self.source.close())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.loop.close()
+        self.answers.put_nowait(b"")
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=30)
+    abort = close
 
 
-ADAPTERS = {"wsgi": WsgiAsker, "asgi": AsgiAsker}
+class WireAsker(LoopAsker):
+    """As bytes arrive over a connection."""
+
+    def __init__(self, redis: RedisServer, **options: Any) -> None:
+        super().__init__(redis, **options)
+        self.server = self._run(self._make())
+
+    async def _make(self) -> Http1:
+        return Http1(self.edge, self.source, keep_alive=75, most=100)
+
+    def _ask(self, method: str, target: str, pairs: list[tuple[str, str]], peer: str, body: bytes) -> Answer:
+        length = [("Content-Length", str(len(body)))] if body else []
+        lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in [*pairs, *length])]
+        sent = "".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1") + body
+        raw: bytes = self._run(self._exchange(sent, peer))
+        head, _, content = raw.partition(b"\r\n\r\n")
+        status, *fields = head.decode("latin-1").split("\r\n")
+        headers = (tuple(field.split(": ", 1)) for field in fields)
+        return Answer(int(status.split(" ")[1]), tuple((name, value) for name, value in headers), content)
+
+    async def _exchange(self, sent: bytes, peer: str) -> bytes:
+        connection, wire = self.server(), Wire(peer)
+        connection.connection_made(wire)
+        connection.data_received(sent)
+        answer = await wire.answers.get()
+        connection.connection_lost(None)
+        return answer
+
+
+ADAPTERS = {"wsgi": WsgiAsker, "asgi": AsgiAsker, "wire": WireAsker}
