@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponseBase
 from django.middleware import csrf
 from sso_client.errors import StoreUnavailable
@@ -55,7 +55,7 @@ class CsrfMiddleware(csrf.CsrfViewMiddleware):
             self._check(cast(HubRequest, request))
         except SSOError as refusal:
             return self._refuse(request, refusal)
-        except (StoreUnavailable, OperationalError, InterfaceError) as error:
+        except (StoreUnavailable, DatabaseError, InterfaceError) as error:
             return respond(request, TryAgain(str(error)))
         return self._accept(request)
 
