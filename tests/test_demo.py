@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.programs import ROOT, clean_environment
-from tests.support.redis_server import free_port
+from tests.support.redis_server import free_ports
 from tests.support.relying_apps import PAGE, Answered, request
 
 COMMAND = [sys.executable, str(ROOT / "manage.py"), "demo"]
@@ -68,10 +68,7 @@ class Demo:
 
 
 def three_free_ports() -> int:
-    while True:
-        first = free_port()
-        if all(is_free(port) for port in range(first, first + 3)):
-            return first
+    return free_ports(3)[0]
 
 
 def is_free(port: int) -> bool:

@@ -7,7 +7,8 @@
 The server keeps an append-only file, so what it acknowledged survives ``kill()`` and ``restart()``.
 """
 
-import contextlib
+import fcntl
+import os
 import random
 import shutil
 import signal
@@ -17,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import redis
 from redis.backoff import NoBackoff
@@ -44,15 +45,52 @@ def server_binaries() -> list[Path]:
     return [valkey_binary(), *filter(None, [redis_binary()])]
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now.
+#: Ports for tests: below the range outgoing connections use, in blocks that one process claims for its life.
+PORTS, BLOCK = range(15000, 32000), 50
+_unused: list[int] = []
+_claims: list[TextIO] = []
 
-    Taken from below the range that outgoing connections use, so that none of them steals it.
-    """
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on, and that no other test anywhere is given."""
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """So many ports in a row, as ``free_port`` gives one."""
     while True:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", random.randrange(15000, 32000)))
-            return int(probe.getsockname()[1])
+        if len(_unused) < count:
+            _unused[:] = _claim_block()
+        ports = [_unused.pop(0) for _ in range(count)]
+        if all(map(_is_free, ports)):
+            return ports
+
+
+def _claim_block() -> list[int]:
+    """A block of ports nobody has claimed, whatever tests run beside us; given back when this process ends."""
+    folder = Path(tempfile.gettempdir()) / f"authserver-test-ports-{os.geteuid()}"
+    folder.mkdir(exist_ok=True)
+    starts = list(PORTS[::BLOCK])
+    random.shuffle(starts)
+    for start in starts:
+        claim = (folder / str(start)).open("w")
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return list(range(start, start + BLOCK))
+    raise RuntimeError("every port for tests is claimed")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class RedisServer:
