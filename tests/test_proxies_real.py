@@ -5,7 +5,10 @@ What is tested is what ``manage.py proxy_config`` prints.
 
 import base64
 import json
+import os
+import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -263,6 +266,24 @@ def test_without_the_edge_nobody_passes(behind: Behind, proxy: str, without_edge
             assert behind.get(proxy, target, cookie=cookie).status >= 500
     done = behind.check(proxy, "--edge-down")
     assert (done.returncode, "everything is refused" in done.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PROXIES if name != "traefik"]
+)  # it waits 30 s, as documented
+def test_a_silent_edge_is_a_refusal_within_seconds_and_forgotten_when_it_speaks_again(
+    behind: Behind, name: str
+):
+    cookie = behind.sign_in()
+    with behind.proxy(name):
+        os.killpg(behind.edge.pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            assert behind.get(name, "/page", cookie=cookie).status >= 500
+            assert time.monotonic() - began < 8
+        finally:
+            os.killpg(behind.edge.pid, signal.SIGCONT)
+        assert identity(behind.get(name, "/page", cookie=cookie)) == IDENTITY
 
 
 # -- web sockets

@@ -191,6 +191,18 @@ RELATED = {
 }
 
 
+def test_it_finds_a_proxy_that_believes_the_clients_own_account_of_its_request(behind: Behind):
+    configuration = behind.spoilt("traefik", ("trustForwardHeader: false", "trustForwardHeader: true"))
+    insecure = ("    transport:", "    forwardedHeaders: { insecure: true }\n    transport:")
+    with behind.proxy("traefik", configuration, "broken", settings=insecure):
+        done = behind.check("broken", "--json", "--proxy", "traefik")
+        assert behind.get("broken", "/page", [("X-Forwarded-Uri", "/public/page")]).status == 200
+    found = report(done)
+    words = next(result["words"] for result in found["results"] if result["check"] == "forwarded")
+    assert (done.returncode, set(found["holes"])) == (1, {"forwarded", "address"})
+    assert "X-Forwarded-Uri changed the answer" in words
+
+
 def test_it_finds_an_edge_that_believes_everybody(behind: Behind):
     port = free_port()
     with behind.proxy("nginx"), behind.edge_at(port, trusted="127.0.0.0/8"):

@@ -14,7 +14,8 @@ local TELL = {
 local IDENTITY = { "remote-user", "remote-groups", "remote-name", "remote-email", "remote-id" }
 -- Belong to one connection (RFC 9110 7.6.1), or are written anew.
 local HOP = { ["connection"] = true, ["keep-alive"] = true, ["transfer-encoding"] = true, ["content-length"] = true }
-local MILLISECONDS = 3000
+-- HAProxy asks three times more when there is no answer: six seconds in all. The edge takes one at most.
+local MILLISECONDS = 1500
 
 -- All lines of one header as one text; HAProxy counts them from 0.
 local function joined(lines, by)

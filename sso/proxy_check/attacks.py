@@ -101,11 +101,10 @@ def check_forwarded(ground: Ground) -> Result:
 
 def check_address(ground: Ground) -> Result:
     """Where the client says it comes from."""
-    for view in ground.views:
-        for claim in _address_claims():
-            seen = ground.look(view, [claim]).seen
-            if found := seen and _believed_address(seen):
-                return found
+    looks = (ground.look(view, [claim]).seen for view in ground.views for claim in _address_claims())
+    found = [result for seen in looks if seen and (result := _believed_address(seen))]
+    if found:
+        return min(found, key=lambda result: result.verdict != "open")
     return _seen_closed(
         ground,
         "address",

@@ -123,6 +123,8 @@ class Door:
 
     def _connection(self) -> socket.socket:
         line = socket.create_connection(self._address, TIMEOUT, self._source)
+        # The request must not wait until the other side has acknowledged the handshake (40 ms).
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._tls.wrap_socket(line, server_hostname=self._name) if self._tls else line
 
     def _request(self, method: str, target: str, headers: list[tuple[str, str]]) -> bytes:

@@ -58,6 +58,9 @@ def request(
     pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     connection.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    connection.sock.setsockopt(
+        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+    )  # as http.client's own connect() does
     if context:
         connection.sock = context.wrap_socket(connection.sock, server_hostname=host.partition(":")[0])
     try:

@@ -136,14 +136,22 @@ class Behind:
         certificate = self.pair if proxy == "haproxy" else self.certificates.certificate
         return Files(str(certificate), str(self.certificates.key), str(ROOT / "deploy/proxies/sso_auth.lua"))
 
-    def proxy(self, proxy: str, text: str | None = None, app: str = "") -> Program:
-        """The proxy with this configuration (the printed one if none); not started."""
+    def proxy(
+        self, proxy: str, text: str | None = None, app: str = "", settings: tuple[str, str] = ("", "")
+    ) -> Program:
+        """The proxy with this configuration (the printed one if none); not started.
+
+        ``settings`` replaces something in Traefik's own settings.
+        """
         binary = program(proxy)
         folder = self.folder / f"{proxy}-{secrets.token_hex(4)}"
         folder.mkdir()
         configuration = self.configuration(proxy, app) if text is None else text
         port = self.ports[app or proxy]
         command = _COMMANDS[proxy](binary, folder, configuration, port)
+        if proxy == "traefik":
+            own = folder / "traefik.yaml"
+            own.write_text(own.read_text().replace(*settings))
         env = clean_environment({"HOME": str(folder), "XDG_DATA_HOME": str(folder)})
         return Program(
             command, log=folder / "log", env=env, cwd=folder, ready=lambda: self._serves(app or proxy)
