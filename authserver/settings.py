@@ -138,8 +138,16 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_LOGIN_BY_CODE_ENABLED = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 5 * 60
 ACCOUNT_SESSION_REMEMBER = False
+# Until a mail server is named, mail is printed where the log goes: it loses no request.
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 LOGIN_REDIRECT_URL = "/"
 MFA_ADAPTER = "accounts.factors.FactorsAdapter"
+MFA_FORMS = {
+    "authenticate_webauthn": "accounts.factor_forms.Authenticate",
+    "login_webauthn": "accounts.factor_forms.Login",
+    "reauthenticate_webauthn": "accounts.factor_forms.Reauthenticate",
+    "add_webauthn": "accounts.factor_forms.Add",
+}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TRUST_ENABLED = True

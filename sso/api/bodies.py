@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from django.core.exceptions import RequestDataTooBig
@@ -36,6 +36,45 @@ class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     def identifier(self) -> str:
         """Whichever of the two names was sent."""
         return self.username if isinstance(self.username, str) else str(self.email)
+
+
+class Code(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The next step: a one-time code, a recovery code, or the code from a mail."""
+
+    code: Annotated[str, msgspec.Meta(max_length=64)]
+
+    def __repr__(self) -> str:
+        return "Code(…)"
+
+
+class PublicKeyCredential(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The next step: what a security key or passkey signed, as the browser's `toJSON()` gives it."""
+
+    credential: dict[str, Any]
+
+
+class PasskeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Sign in with a passkey: the answer holds what the browser must have signed."""
+
+    passkey: Literal[True]
+    remember: bool = False
+
+
+class CodeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Sign in with a code by mail: it is sent, if somebody has that address."""
+
+    send_code_to: Annotated[str, msgspec.Meta(max_length=254)]
+    remember: bool = False
+
+
+Step = Credentials | Code | PublicKeyCredential | PasskeyRequest | CodeRequest
+#: The steps of a sign-in, by the field that tells which one it is; without any it is the first.
+STEPS: dict[str, type[Code | PublicKeyCredential | PasskeyRequest | CodeRequest]] = {
+    "code": Code,
+    "credential": PublicKeyCredential,
+    "passkey": PasskeyRequest,
+    "send_code_to": CodeRequest,
+}
 
 
 class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +122,15 @@ class ErrorBody(msgspec.Struct, frozen=True):
     message: Annotated[str, msgspec.Meta(description="For a person.")]
 
 
+class StepBody(ErrorBody, frozen=True, kw_only=True, omit_defaults=True):
+    """Not signed in yet: post again, to the same address, what `message` asks for, with the cookies you were given."""
+
+    methods: Annotated[tuple[str, ...], msgspec.Meta(description="Which of them this person has.")]
+    webauthn: Annotated[
+        dict[str, Any] | None, msgspec.Meta(description="For `navigator.credentials.get`.")
+    ] = None
+
+
 class NobodyBody(ErrorBody, frozen=True):
     """Nobody is signed in; go to `login_url`, with the address to return to as `rd`."""
 
@@ -117,6 +165,16 @@ def read_body(request: HttpRequest, shape: type[T]) -> T:
         raise BodyRefused("it is not UTF-8.") from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise BodyRefused(f"{error}.") from None
+
+
+def read_step(request: HttpRequest) -> Step:
+    """Which step of a sign-in the body is, strictly. Raises what :func:`read_body` raises."""
+    try:
+        fields = set(msgspec.json.decode(request.body, type=dict[str, msgspec.Raw]))
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, RequestDataTooBig, UnreadablePostError):
+        fields = set()  # read_body says what is wrong
+    shape: type[Step] = next((STEPS[name] for name in STEPS if name in fields), Credentials)
+    return read_body(request, shape)
 
 
 def json(content: msgspec.Struct, *, status: int = 200) -> HttpResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest
 
-from sso.errors import BadRequest, TryAgain
+from sso.errors import BadRequest, SSOError, TryAgain
 
 #: Addresses outside ``/api/`` that programs ask, too.
 PROBES = ("/healthz", "/readyz")
@@ -38,3 +38,33 @@ class NotReady(TryAgain):
     def __init__(self, *missing: str) -> None:
         super().__init__(f"not ready: {', '.join(missing)}")
         self.public = f"Not ready. No answer from: {', '.join(missing)}."  # type: ignore[misc]
+
+
+# -- not refusals but the next step of a sign-in: the body says what to send (``bodies.StepBody``)
+
+
+class MfaRequired(SSOError):
+    """The password was right; a second factor is due."""
+
+    code, status = "mfa_required", 401
+    public = "Send a code as code, or what the security key signed as credential."
+
+
+class PasskeyRequired(SSOError):
+    """A challenge was made for a passkey."""
+
+    code, status = "passkey_required", 401
+    public = "Have the browser sign with a passkey, and send that as credential."
+
+
+class CodeRequired(SSOError):
+    """A code was mailed, if somebody has that address."""
+
+    code, status, public = "code_required", 401, "Send the code from the mail as code."
+
+
+class VerificationRequired(SSOError):
+    """The address must be confirmed before the first sign-in."""
+
+    code, status = "verification_required", 401
+    public = "Open the link in the mail that was sent to you, then sign in again."

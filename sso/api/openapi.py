@@ -6,6 +6,7 @@ Schemas come from the types that views read and write, refusals from the error c
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -22,6 +23,8 @@ VERSION = "1.0.0"
 
 _TYPES = (
     bodies.Credentials,
+    *bodies.STEPS.values(),
+    bodies.StepBody,
     bodies.SessionBody,
     bodies.CsrfBody,
     bodies.SignInsBody,
@@ -56,6 +59,9 @@ _DESCRIPTION = (
     "redirect, except where a proxy needs it. A state change needs an `Origin` (or `Referer`) of the hub or of a "
     "registered app, and the token of `GET /api/csrf`, also as `X-CSRFToken` or `X-XSRF-TOKEN`."
 )
+
+#: The bodies of ``POST /api/session``, one for each step.
+_STEPS = ["Credentials", *(step.__name__ for step in bodies.STEPS.values())]
 
 
 def paths() -> dict[str, Json]:
@@ -96,20 +102,23 @@ def _post_session() -> Json:
         "operationId": "signIn",
         "summary": "Sign in",
         "security": [_CSRF],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("Credentials")}}},
-        "responses": {
-            "200": _json("Signed in; both cookies are set.", "SessionBody")
-            | {"headers": {"Set-Cookie": _header("`__Host-sso_hub` and the shared cookie.")}}
-        }
-        | refusals(
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _any_of(_STEPS)}}},
+        "responses": refusals(
             errors.BadRequest,
-            errors.BadCredentials,
-            errors.SessionEnded,
             edge_errors.BodyTooLarge,
             errors.UnsupportedMediaType,
             errors.TooManyAttempts,
             *_STATE_CHANGE,
-        ),
+        )
+        | {
+            "200": _json("Signed in; both cookies are set.", "SessionBody")
+            | {"headers": {"Set-Cookie": _header("`__Host-sso_hub` and the shared cookie.")}},
+            "401": {
+                "description": "`mfa_required`, `passkey_required`, `code_required` or `verification_required`: "
+                "one more step. `bad_credentials`, `session_ended`: not signed in.",
+                "content": {"application/json": {"schema": _any_of(["StepBody", "ErrorBody"])}},
+            },
+        },
     }
 
 
@@ -299,6 +308,10 @@ def _refusal(status: int, kinds: list[Refusal]) -> Json:
 
 def _json(description: str, schema: str) -> Json:
     return {"description": description, "content": {"application/json": {"schema": _ref(schema)}}}
+
+
+def _any_of(names: Iterable[str]) -> Json:
+    return {"anyOf": [_ref(name) for name in names]}
 
 
 def _ref(name: str) -> Json:

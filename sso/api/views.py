@@ -12,9 +12,9 @@ from django.middleware.csrf import get_token
 from django.views.decorators.debug import sensitive_variables
 from sso_client.errors import StoreUnavailable
 
-from accounts import authentication
 from sso import registry_mirror, shared_sessions, sign_in_store, sign_ins
-from sso.api.bodies import Credentials, CsrfBody, SignInBody, SignInsBody, StatusBody, json, read_body
+from sso.api import steps
+from sso.api.bodies import CsrfBody, SignInBody, SignInsBody, StatusBody, json, read_step
 from sso.api.devices import device_name
 from sso.api.errors import FlagRefused, NotReady
 from sso.api.openapi import document
@@ -51,10 +51,11 @@ class Endpoint:
 
 @sensitive_variables("given")
 def sign_in(request: HubRequest) -> HttpResponse:
-    """``POST /api/session`` — sign in; answers what ``GET`` would, and sets both cookies."""
-    given = read_body(request, Credentials)
-    user = authentication.check(request.client_address, given.identifier, given.password)
-    sign_ins.start(request, user, remember=given.remember)
+    """``POST /api/session`` — sign in, step by step; the last answer is ``GET``'s, and sets both cookies."""
+    given = read_step(request)
+    wanted = steps.take(request, given)
+    if wanted is not None:
+        return json(wanted, status=401)
     cookie = request.shared_cookie_to_set
     session = shared_sessions.read(cookie.value) if cookie else None
     if session is None:

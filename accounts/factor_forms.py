@@ -1,0 +1,83 @@
+"""django-allauth's forms for security keys and passkeys, with what they leave open closed.
+
+The passkeys' domain is the whole site, so a browser lets *every* host below it ask for a signature. Only pages
+of our hubs and of registered apps may (WebAuthn §13.4.9: validate the origin). And whatever a stranger sends in
+place of a credential is a refusal, never a fault.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from allauth.mfa.adapter import get_adapter
+from allauth.mfa.webauthn.forms import (
+    AddWebAuthnForm,
+    AuthenticateWebAuthnForm,
+    LoginWebAuthnForm,
+    ReauthenticateWebAuthnForm,
+)
+from django.conf import settings
+from fido2.utils import websafe_decode
+
+from sso import registry_mirror
+
+#: What malformed credentials make of the library.
+_UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, RecursionError)
+
+
+def page_of(credential: Any) -> str:
+    """The origin of the page that asked for the signature, as the browser wrote it into what was signed.
+
+    Raises one of ``_UNREADABLE`` for what no browser sends.
+    """
+    client_data = json.loads(websafe_decode(credential["response"]["clientDataJSON"]))
+    return str(client_data["origin"])
+
+
+def refuse_foreign(credential: Any) -> None:
+    """Raises ``ValidationError`` unless a page of ours or of a registered app asked for the signature."""
+    try:
+        origin = page_of(credential)
+    except _UNREADABLE:
+        raise get_adapter().validation_error("incorrect_code") from None
+    ours = {str(site.hub) for site in settings.SSO_SITES}
+    if origin not in ours and registry_mirror.current().app_of_origin(origin) is None:
+        raise get_adapter().validation_error("incorrect_code")
+
+
+class _Strict:
+    cleaned_data: dict[str, Any]
+
+    def clean_credential(self) -> Any:
+        refuse_foreign(self.cleaned_data["credential"])
+        try:
+            return super().clean_credential()  # type: ignore[misc]
+        except _UNREADABLE:
+            raise get_adapter().validation_error("incorrect_code") from None
+
+
+class Authenticate(_Strict, AuthenticateWebAuthnForm):  # type: ignore[misc]
+    """A security key as the second factor."""
+
+
+class Login(_Strict, LoginWebAuthnForm):  # type: ignore[misc]
+    """A passkey alone."""
+
+
+class Reauthenticate(_Strict, ReauthenticateWebAuthnForm):  # type: ignore[misc]
+    """Confirming it is you with a key."""
+
+
+class Add(AddWebAuthnForm):  # type: ignore[misc]
+    """A new key or passkey."""
+
+    def clean_credential(self) -> Any:
+        refuse_foreign(self.cleaned_data["credential"])
+        return self.cleaned_data["credential"]
+
+    def clean(self) -> Any:
+        try:
+            return super().clean()
+        except _UNREADABLE:
+            raise get_adapter().validation_error("incorrect_code") from None
