@@ -15,6 +15,7 @@ from typing import Any, cast
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
 from django.http import HttpRequest, HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 from sso_client.cookies import CookieReader
 from sso_client.errors import StoreUnavailable
@@ -70,7 +71,15 @@ class CookiesMiddleware:
         if session.sign_in is not None and request.shared_cookie_to_set is None:
             renew_if_needed(request)
         set_cookies(request, response)
+        if session.accessed:
+            personal(response)
         return response
+
+
+def personal(response: HttpResponseBase) -> None:
+    """What was made by looking at a session is one person's: stored by nobody, unless the view knows better."""
+    patch_vary_headers(response, ["Cookie"])
+    response.headers.setdefault("Cache-Control", "no-store")
 
 
 def read_cookies(request: HubRequest, header: str) -> None:
