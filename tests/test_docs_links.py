@@ -47,10 +47,11 @@ def test_the_examples_of_the_tests_own_docs_run(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "tests/README.md").read_text(), re.S)
     imports = "from sso_client.reader import SessionReader\nfrom tests.support.tcp_proxy import TCPProxy\n"
     (tmp_path / "test_examples.py").write_text(imports + "\n\n".join(blocks))
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", str(tmp_path)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": ""},
+        env={**outside, "PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": ""},
         capture_output=True,
         text=True,
         timeout=100,
