@@ -33,6 +33,13 @@ def validate_username(value: str) -> None:
         )
 
 
+def forget_old_addresses(ids: Collection[Any]) -> None:
+    """An address taken from these people is theirs no more: whoever gets it next must not get their account."""
+    from allauth.account.models import EmailAddress  # needs our model first
+
+    EmailAddress.objects.filter(user__in=ids, primary=True).exclude(email=models.F("user__email")).delete()
+
+
 class UserQuerySet(models.QuerySet["User"]):
     """Bulk changes (``bulk_update`` too) keep sessions true: they are rewritten or ended on commit."""
 
@@ -43,6 +50,8 @@ class UserQuerySet(models.QuerySet["User"]):
         with transaction.atomic(using=self.db):
             ids = [] if kwargs.keys() <= PRIVATE_FIELDS else list(self.values_list("pk", flat=True))
             count = super().update(**kwargs)
+            if "email" in kwargs:
+                forget_old_addresses(ids)
             identity_changed(ids)
         return count
 
@@ -106,6 +115,8 @@ class User(AbstractBaseUser, PermissionsMixin):
         fields: Collection[str] | None = kwargs.get("update_fields")
         with transaction.atomic(using=kwargs.get("using")):
             super().save(*args, **kwargs)
+            if fields is None or "email" in fields:
+                forget_old_addresses([self.pk])
             if fields is None or not set(fields) <= PRIVATE_FIELDS:
                 identity_changed([self.pk])
 
