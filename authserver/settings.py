@@ -58,6 +58,7 @@ MIDDLEWARE = [
     "sso.middleware.cookies.CookiesMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "accounts.page_defaults.PageDefaultsMiddleware",
     "sso.api.csrf.CsrfMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

@@ -1,24 +1,29 @@
-"""Every address of the hub, for tests that hold something for all of them; a test fails when one is missing here."""
+"""Every address of the hub, for tests that hold something for all of them: a new route is among them by itself."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from functools import cache
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-#: What Django answers, by the route in ``urls.py`` that an example belongs to.
-ROUTED = {
-    "": ("/",),
+#: Examples of routes that no rule makes one of, or that deserve several.
+EXAMPLES = {
     "login/": ("/login/", "/login/?rd=%2F", "/login/?rd=https%3A%2F%2Fevil.test"),
     "logout/": ("/logout/", "/logout/?rd=%2F"),
     "api/session": ("/api/session", "/api/session?everywhere=1"),
-    "api/csrf": ("/api/csrf",),
-    "api/sessions": ("/api/sessions",),
     "^api/sessions/(?P<sid>[A-Za-z0-9_-]{1,64})$": ("/api/sessions/Zk3Zk3Zk3Zk3Zk3Zk3Zk3w",),
-    "api/openapi.json": ("/api/openapi.json",),
-    "healthz": ("/healthz",),
-    "readyz": ("/readyz",),
     "^api/": ("/api/", "/api/nothing"),
+    r"^password/reset/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$": ("/password/reset/1a-key/",),
+    r"^email/verify/(?P<key>[-:\w]+)/$": ("/email/verify/a:b/",),
+}
+CONVERTED = {
+    "int": "1",
+    "str": "a",
+    "slug": "a",
+    "path": "a/b",
+    "uuid": "0b6c1d52-5f4e-4a34-9a76-27d4f0b9a001",
 }
 #: What is answered before Django's routes are asked, and what nobody knows.
 OTHERS = (
@@ -41,7 +46,20 @@ OTHERS = (
     "/%00",
     "/%ff",
 )
-ALL = (*(path for paths in ROUTED.values() for path in paths), *OTHERS)
+
+
+@cache
+def everything() -> tuple[str, ...]:
+    """One address of every route at least, then all others."""
+    return (*(path for route in routes() for path in examples(route)), *OTHERS)
+
+
+def examples(route: str) -> tuple[str, ...]:
+    """``account/keys/<int:pk>/`` -> ``/account/keys/1/``; a regular expression needs an entry in ``EXAMPLES``."""
+    if route in EXAMPLES:
+        return EXAMPLES[route]
+    assert not route.startswith("^"), f"give an example of {route}"
+    return ("/" + re.sub(r"<(?:(\w+):)?\w+>", lambda part: CONVERTED[part[1] or "str"], route),)
 
 
 def routes() -> Iterator[str]:
