@@ -32,7 +32,7 @@ HEADERS = (
     "X-Content-Type-Options: nosniff",
     "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'; sandbox",
     "Referrer-Policy: no-referrer",
-    "Strict-Transport-Security: max-age=31536000",
+    "Strict-Transport-Security: max-age=63072000; includeSubDomains",
 )
 
 

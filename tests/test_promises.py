@@ -97,3 +97,15 @@ def test_no_name_or_path_forges_a_line_of_the_log(house: Furnished) -> None:
     assert any("FORGED" in line for line in lines), "nothing of it was logged, so nothing was shown"
     assert not [line for line in lines if line.startswith(("2026-01-01", "FORGED"))]
     assert not [line for line in lines if line.rstrip().startswith("FORGED") or "\x1b" in line]
+
+
+def test_every_answer_demands_https_in_the_same_words(house: Furnished) -> None:
+    """Browsers keep the last policy they were told: an answer that asks for less would take back the others'."""
+    paths = ("/login/", "/api/session", "/api/csrf", "/api/nothing", "/nothing", "/static/accounts/pages.css")
+    answers = [house.server.get(path) for path in paths]
+    answers.append(house.server.get("/login/", headers=[("Host", "evil.test")]))
+    said = {line for answer in answers for line in answer.all("Strict-Transport-Security")}
+    broken = house.server.send_raw(b"GET / HTTP/1.1\r\nHost: a\r\nbroken\r\n\r\n").decode("latin-1")
+    said |= {line.partition(": ")[2] for line in broken.splitlines() if line.startswith("Strict-Transport")}
+    assert said == {"max-age=63072000; includeSubDomains"}
+    assert all(len(answer.all("Strict-Transport-Security")) == 1 for answer in answers)

@@ -52,7 +52,7 @@ COMMON = Headers(
         ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"),
         ("Cross-Origin-Resource-Policy", "same-site"),
         ("Referrer-Policy", "no-referrer"),
-        ("Strict-Transport-Security", "max-age=31536000"),
+        ("Strict-Transport-Security", "max-age=63072000; includeSubDomains"),
     ]
 )
 NOTHING_MORE = Headers()
