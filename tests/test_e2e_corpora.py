@@ -116,7 +116,8 @@ def who_is_told(answer: Answer) -> str | None:
 def test_every_surface_reads_every_cookie_header_alike_and_right(house: Furnished) -> None:
     ada, bob = arrives(house, "ada"), arrives(house, "bob")
     sids = {ada.sid: "ada", bob.sid: "bob"}
-    shared = {"ada": ada.cookie(SHARED_COOKIE) or "", "bob": bob.cookie(SHARED_COOKIE) or ""}
+    # Sign-ins of their own: the hub replaces a shared cookie that does not come along with the hub's.
+    shared = {name: arrives(house, name).cookie(SHARED_COOKIE) or "" for name in ("ada", "bob")}
     hub = {"ada": ada.cookie(HUB_COOKIE) or "", "bob": bob.cookie(HUB_COOKIE) or ""}
     with SessionReader(house.server.redis.url, timeout=5) as reader:
 
