@@ -39,6 +39,7 @@ os.environ.update(_settings)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "asvs(*lines): the lines of OWASP ASVS 5.0 that this test holds")
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         # xdist's workers inherit this environment, and pytest-django would read settings from it before the
         # worker's own conftest has spoken: they would all share one Redis.

@@ -194,6 +194,7 @@ def test_a_refused_rule_with_groups_turns_away_only_their_members():
     assert judge(rules, person=None).kind == "sign_in"
 
 
+@pytest.mark.asvs("6.3.3")
 def test_a_weaker_sign_in_than_the_rule_asks_for_is_a_step_up_that_says_what_is_missing():
     rules = policy(Rule(id="safe", verdict="signed_in", amr=("otp",)))
     verdict = judge(rules, person=ADA)
@@ -202,6 +203,7 @@ def test_a_weaker_sign_in_than_the_rule_asks_for_is_a_step_up_that_says_what_is_
     assert judge(rules, person=WITH_OTP).kind == "signed_in"
 
 
+@pytest.mark.asvs("6.3.3")
 @pytest.mark.parametrize(
     ("amr", "enough"),
     [
@@ -218,6 +220,7 @@ def test_mfa_is_two_kinds_of_factor_and_not_two_of_one_kind(amr, enough):
     assert satisfies("mfa", amr) is enough
 
 
+@pytest.mark.asvs("7.6.1")
 @pytest.mark.parametrize(("max_age", "kind"), [(599, "step_up"), (600, "signed_in"), (0, "signed_in")])
 def test_a_sign_in_older_than_the_rule_allows_is_a_step_up(max_age, kind):
     verdict = judge(policy(Rule(id="fresh", verdict="signed_in", max_age=max_age)))

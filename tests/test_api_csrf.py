@@ -141,6 +141,7 @@ def test_two_different_csrf_cookies_are_none(ada: Browser) -> None:
     assert answer.json()["error"] == "csrf_failed"
 
 
+@pytest.mark.asvs("7.6.2")
 def test_signing_in_needs_origin_and_token_too(house: Furnished) -> None:
     house.forget_tries()
     body = {"username": "ada", "password": PASSWORD}

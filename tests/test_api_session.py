@@ -82,6 +82,7 @@ def test_without_remember_cookies_end_with_the_browser_and_with_it_they_last(hub
     assert len(lives(long)) == 2
 
 
+@pytest.mark.asvs("6.3.8")
 @pytest.mark.parametrize(
     "body",
     [
@@ -193,6 +194,7 @@ def test_a_refused_body_is_explained_without_repeating_what_was_sent(hub: Furnis
     assert "hunter2" not in answer.text
 
 
+@pytest.mark.asvs("7.2.4")
 def test_signing_in_as_somebody_else_ends_the_first_sign_in(hub: Furnished) -> None:
     browser = hub.browser()
     browser.sign_in("ada")
@@ -220,6 +222,7 @@ def test_the_csrf_token_of_before_is_worth_nothing_after_signing_in(hub: Furnish
 # -- throttling, from outside
 
 
+@pytest.mark.asvs("6.3.1")
 def test_two_hundred_parallel_wrong_passwords_verify_at_most_the_documented_number(hub: Furnished) -> None:
     browser = hub.browser()
     browser.fetch_token()
@@ -249,6 +252,7 @@ def test_two_hundred_parallel_wrong_passwords_verify_at_most_the_documented_numb
     assert {answer.json()["error"] for answer in refused} == {"too_many_attempts"}
 
 
+@pytest.mark.asvs("6.1.1", "6.3.1")
 def test_a_person_gets_in_where_they_were_before_while_an_attacker_hammers_from_elsewhere(
     start_auth_server: Any,
 ) -> None:
@@ -273,6 +277,7 @@ def test_a_person_gets_in_where_they_were_before_while_an_attacker_hammers_from_
 # -- signing out
 
 
+@pytest.mark.asvs("7.4.1")
 def test_signing_out_ends_the_sign_in_and_clears_both_cookies(hub: Furnished) -> None:
     ada = hub.browser()
     ada.sign_in()
@@ -295,6 +300,7 @@ def test_signing_out_when_nobody_is_signed_in_is_fine(hub: Furnished) -> None:
     assert nobody.delete("/api/session?everywhere=1").status_code == 204
 
 
+@pytest.mark.asvs("7.5.2")
 def test_signing_out_everywhere_ends_every_sign_in_of_this_person_and_of_nobody_else(hub: Furnished) -> None:
     laptop, phone, bob = hub.browser(), hub.browser(), hub.browser()
     for browser, name in ((laptop, "ada"), (phone, "ada"), (bob, "bob")):
@@ -335,6 +341,7 @@ def test_a_flag_that_is_neither_0_nor_1_is_refused(hub: Furnished, value: str) -
 # -- where I am signed in
 
 
+@pytest.mark.asvs("7.5.2")
 def test_my_sign_ins_tell_device_place_and_times(hub: Furnished) -> None:
     ada, phone = hub.browser(), hub.browser()
     ada.client.headers["user-agent"] = CHROME
@@ -350,6 +357,7 @@ def test_my_sign_ins_tell_device_place_and_times(hub: Furnished) -> None:
     assert time.time() - 60 < mine["created"] <= mine["last_seen"] <= time.time() < mine["expires_at"]
 
 
+@pytest.mark.asvs("7.5.2")
 def test_no_answer_shows_either_cookie(hub: Furnished) -> None:
     ada = hub.browser()
     ada.sign_in()
@@ -381,6 +389,7 @@ def test_the_shared_cookie_alone_opens_no_list_and_ends_nothing(hub: Furnished) 
     assert ada.who() == "ada"
 
 
+@pytest.mark.asvs("7.5.2")
 def test_one_of_my_sign_ins_can_be_ended_and_the_others_stay(hub: Furnished) -> None:
     laptop, phone = hub.browser(), hub.browser()
     laptop.sign_in()
@@ -403,6 +412,7 @@ def test_ending_the_sign_in_that_asks_is_signing_out(hub: Furnished) -> None:
     assert (ada.cookie(HUB_COOKIE), ada.cookie(SHARED_COOKIE)) == (None, None)
 
 
+@pytest.mark.asvs("7.5.2")
 @pytest.mark.parametrize("whose", ["somebody else's", "nobody's", "one that cannot be"])
 def test_a_sign_in_that_is_not_mine_does_not_exist(hub: Furnished, whose: str) -> None:
     ada, bob = hub.browser(), hub.browser()

@@ -58,6 +58,7 @@ def test_a_sound_installation_is_told_nothing():
     assert ids() == set()
 
 
+@pytest.mark.asvs("7.1.1")
 @pytest.mark.usefixtures("no_redis")
 @pytest.mark.parametrize(
     ("changes", "expected"),

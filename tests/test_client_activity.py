@@ -85,6 +85,7 @@ def test_two_processes_reporting_one_session_do_not_keep_each_other_busy(each_re
             assert monitor.count("GET") <= 6
 
 
+@pytest.mark.asvs("7.3.2")
 def test_activity_never_reaches_past_the_absolute_end(reader, shared):
     value = shared.begin(idle=3600, life=30, ttl=20)
     reader.look_up(value)

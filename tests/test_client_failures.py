@@ -108,6 +108,7 @@ def test_a_redis_that_came_back_empty_knows_nobody(each_redis, shared, reader):
     assert who(reader, new) == "eve"
 
 
+@pytest.mark.asvs("7.1.3")
 def test_a_session_that_ended_while_the_link_was_frozen_is_false_for_two_seconds_at_most(
     shared, far_reader, proxy
 ):

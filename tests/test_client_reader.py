@@ -100,6 +100,7 @@ def test_a_value_that_cannot_be_ours_is_nobody_and_never_reaches_redis(each_redi
         assert monitor.count("GET", "GETEX") == 0
 
 
+@pytest.mark.asvs("7.1.3", "7.4.1")
 def test_an_end_is_seen_at_once(reader, shared):
     waits = []
     for _ in range(200):
@@ -118,6 +119,7 @@ def test_a_rewrite_is_seen_at_once(reader, shared):
     assert until(lambda: who(reader, value) == "ada2") < 0.05
 
 
+@pytest.mark.asvs("7.3.2", "7.6.1")
 def test_the_absolute_end_binds_memory_even_if_the_key_lives_on(reader, shared):
     value = secrets.token_urlsafe(32)
     shared.write(value, record(life=2), ttl=3600)
@@ -126,6 +128,7 @@ def test_the_absolute_end_binds_memory_even_if_the_key_lives_on(reader, shared):
     assert reader.look_up(value) is None
 
 
+@pytest.mark.asvs("7.3.1", "7.6.1")
 def test_an_idle_session_ends_in_memory_as_in_redis(make_reader, shared):
     reader = proven(make_reader(report_activity=False))
     value = shared.begin(ttl=0.5)

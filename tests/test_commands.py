@@ -114,6 +114,7 @@ def create(monkeypatch: pytest.MonkeyPatch, password: str, *more: str) -> str:
     return told(*words, "--password-stdin", *more)
 
 
+@pytest.mark.asvs("6.2.1", "6.2.5", "6.2.9")
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "password",
@@ -138,6 +139,7 @@ def test_a_long_password_is_accepted_as_it_is_and_kept_as_argon2id(
     assert password == password.strip() or not ada.check_password(password.strip())
 
 
+@pytest.mark.asvs("6.2.1", "6.2.4")
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("password", "because"),
@@ -173,6 +175,7 @@ def test_without_a_password_nobody_can_sign_in_as_them() -> None:
     assert not User.objects.get().has_usable_password()
 
 
+@pytest.mark.asvs("6.3.2")
 def test_a_new_installation_knows_nobody_and_no_app(start_auth_server: Callable[..., Any]) -> None:
     server = start_auth_server()
     count = "from accounts.models import User; from sso.models import RelyingApp as A;"
@@ -223,6 +226,7 @@ def test_an_app_that_cannot_be_right_is_refused_and_not_published(words: list[st
 # -- end_sessions
 
 
+@pytest.mark.asvs("7.4.5")
 @pytest.mark.django_db(transaction=True)
 def test_a_dry_run_counts_and_ends_nothing() -> None:
     ada = User.objects.create_user("ada", "ada@example.com", GOOD)

@@ -153,6 +153,7 @@ def test_a_second_start_finds_people_apps_and_password_also_on_other_ports(demo:
         again.close()
 
 
+@pytest.mark.asvs("6.3.2")
 def test_the_password_is_drawn_for_each_data_folder_and_kept_from_others(demo: Demo, data: Path) -> None:
     kept = data / "demo" / "password"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600

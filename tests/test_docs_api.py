@@ -51,6 +51,7 @@ def test_every_code_the_text_speaks_of_exists() -> None:
     assert spoken <= {kind.code for kind in family()}
 
 
+@pytest.mark.asvs("6.1.1")
 @pytest.mark.parametrize(
     "sentence",
     [
@@ -66,6 +67,7 @@ def test_the_numbers_of_throttling_are_the_real_ones(sentence: str) -> None:
     assert sentence in " ".join(PAGE.split())
 
 
+@pytest.mark.asvs("6.1.1")
 def test_a_day_is_how_long_tries_are_remembered() -> None:
     assert throttle.MEMORY == 86400
     assert "a day after the last try" in " ".join(PAGE.split())

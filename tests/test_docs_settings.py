@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from authserver.environment import PROJECT, SECRETS, Environment, variables
 from sso import checks
 
@@ -51,6 +53,7 @@ def test_every_row_gives_type_default_and_meaning():
         assert all(cells), row
 
 
+@pytest.mark.asvs("7.1.1")
 def test_the_defaults_in_the_docs_are_the_true_ones():
     text = section("What each one means")
     for field in Environment.model_fields.values():

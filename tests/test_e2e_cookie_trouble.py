@@ -53,6 +53,7 @@ def test_a_planted_cookie_in_the_place_of_ours_is_replaced_without_a_word(
     assert site.everywhere(context) == {"ada"}
 
 
+@pytest.mark.asvs("7.2.4")
 def test_a_cookie_planted_before_the_sign_in_does_not_outlive_it(
     context: BrowserContext, page: Page, site: Family
 ) -> None:

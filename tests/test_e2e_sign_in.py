@@ -49,6 +49,7 @@ def test_somebody_signed_in_is_asked_nothing_at_the_next_app(
     assert site.everywhere(context) == {"ada"}
 
 
+@pytest.mark.asvs("7.4.1")
 @pytest.mark.parametrize("where", ["app1's form", "app2's JavaScript", "the hub"])
 def test_signing_out_anywhere_is_signing_out_everywhere(
     context: BrowserContext, page: Page, site: Family, where: str
@@ -77,6 +78,7 @@ def test_a_sign_in_page_left_open_goes_straight_back_once_somebody_is_signed_in(
     page.wait_for_url(f"{site.app1}{DEEP}")
 
 
+@pytest.mark.asvs("7.4.1")
 @pytest.mark.parametrize("where", ["app1", "the hub"])
 def test_the_back_button_shows_nothing_private_although_browsers_keep_pages_in_memory(
     browser: Browser, site: Family, certificates: Certificates, tmp_path: Path, where: str
@@ -109,6 +111,7 @@ def test_of_two_tabs_the_later_person_wins_everywhere_and_the_older_form_is_refu
     assert site.everywhere(context) == {"bob"}
 
 
+@pytest.mark.asvs("7.2.4")
 def test_signing_in_as_somebody_else_ends_the_sign_in_before_it(
     context: BrowserContext, page: Page, site: Family
 ) -> None:
@@ -121,6 +124,7 @@ def test_signing_in_as_somebody_else_ends_the_sign_in_before_it(
     assert answer.status == 401
 
 
+@pytest.mark.asvs("7.4.1")
 def test_a_form_sent_after_signing_out_elsewhere_revives_nothing(
     context: BrowserContext, page: Page, site: Family
 ) -> None:
@@ -225,6 +229,7 @@ def test_a_lost_hub_cookie_leaves_the_apps_alone_and_the_hub_asks_again(
     assert site.everywhere(context) == {"bob"}
 
 
+@pytest.mark.asvs("7.3.1")
 def test_who_was_away_too_long_signs_in_again_and_comes_back(
     context: BrowserContext, page: Page, site: Family
 ) -> None:

@@ -68,6 +68,7 @@ COOKIES = (
 )
 
 
+@pytest.mark.asvs("7.6.2")
 @pytest.mark.timeout(300)
 def test_ten_thousand_requests_of_strangers_create_no_key_in_redis(house: Furnished) -> None:
     methods = ("GET", "GET", "GET", "HEAD", "OPTIONS", "POST", "DELETE")
@@ -93,6 +94,7 @@ def _ask(line: Line, kind: tuple[str, str, str | None]) -> int:
 # -- nothing changes
 
 
+@pytest.mark.asvs("7.6.2")
 def test_no_safe_method_changes_anything_for_somebody_signed_in(house: Furnished, ada: Browser) -> None:
     with line_to(house.server) as line:
         before = content(house.server.redis)

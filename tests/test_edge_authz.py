@@ -247,6 +247,7 @@ def test_a_script_of_a_registered_origin_may_read_the_401_and_its_login_url(edge
     assert edge.get(FORWARD, headers).get("Access-Control-Allow-Origin") is None
 
 
+@pytest.mark.asvs("6.8.4", "7.6.1")
 def test_a_step_up_says_to_the_sign_in_page_what_is_wanted(edge, ada):
     answer = edge.get(FORWARD, [*forwarded(f"{APP}/vault/x"), ada, *NAVIGATION])
     assert (answer.status, answer.json()["error"]) == (302, "step_up_required")

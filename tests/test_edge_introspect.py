@@ -40,6 +40,7 @@ def introspect(
     return edge.ask("POST", "/api/introspect", [FORM, who or basic("wiki-id", SECRET)], body=body, peer=peer)
 
 
+@pytest.mark.asvs("6.8.4")
 def test_a_living_session_is_active_with_what_rfc_7662_and_the_record_say(edge, redis):
     value = sign_in(redis, amr=["pwd", "otp"])
     answer = introspect(edge, value)

@@ -47,6 +47,7 @@ def ada(redis: RedisServer) -> str:
 # -- the answers
 
 
+@pytest.mark.asvs("6.8.4")
 def test_the_session_is_told_with_its_user_and_its_ends(edge, ada):
     answer = edge.get("/api/session", [cookie(ada)])
     found = answer.json()
@@ -65,6 +66,7 @@ def test_the_session_is_told_with_its_user_and_its_ends(edge, ada):
     assert ada not in answer.text
 
 
+@pytest.mark.asvs("7.3.2")
 def test_the_idle_end_never_passes_the_absolute_end(edge, redis):
     answer = edge.get("/api/session", [cookie(sign_in(redis, life=600))]).json()
     assert abs(answer["idle_expires_at"] - answer["expires_at"]) <= 1
@@ -296,6 +298,7 @@ def test_an_outage_is_503_within_a_second_readable_by_pages_and_over_by_itself(o
     assert status == 200
 
 
+@pytest.mark.asvs("7.4.1", "7.6.1")
 def test_memory_forgets_an_ended_session_within_fifty_milliseconds(own_edge, own_redis):
     value = sign_in(own_redis)
     deadline = time.monotonic() + 3
@@ -336,6 +339,7 @@ def test_a_newly_registered_origin_is_known_within_a_second(own_edge, own_redis)
     )
 
 
+@pytest.mark.asvs("7.2.1")
 @pytest.mark.parametrize("raw", [b"", b"\x80\x04K*.", b"[]", b'{"v":2}', b'{"v":1}', b"x" * 70_000])
 def test_a_record_the_auth_server_did_not_write_is_nobody(edge, redis, raw):
     from sso_client.record import session_key

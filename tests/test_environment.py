@@ -136,6 +136,7 @@ def test_a_wrong_value_is_named_with_its_remedy(read, name, value, remedy):
     assert remedy in line
 
 
+@pytest.mark.asvs("7.1.1")
 def test_lifetimes_must_not_contradict_each_other(read):
     assert problems(read, SSO_IDLE_TIMEOUT="48h") == (
         "SSO_ABSOLUTE_LIFETIME=24h (the default): shorter than SSO_IDLE_TIMEOUT, which could never apply. "

@@ -72,6 +72,7 @@ ENDS = {
 }
 
 
+@pytest.mark.asvs("7.4.2", "7.4.3")
 @pytest.mark.parametrize("change", ENDS)
 def test_somebody_who_may_not_be_here_any_more_is_gone_everywhere_at_once(
     everything: Installation, someone: Person, change: str
@@ -117,6 +118,7 @@ def test_groups_are_true_everywhere_at_once(everything: Installation, someone: P
             assert list(session.user.groups) == groups
 
 
+@pytest.mark.asvs("7.4.2")
 def test_somebody_deleted_by_raw_sql_is_nobody_at_the_hub_and_everywhere_once_reconciled(
     everything: Installation, someone: Person
 ) -> None:

@@ -90,6 +90,7 @@ def opens_nothing(house: Furnished, answer: Answer) -> None:
     assert house.server.get("/api/sessions", headers=[("Cookie", cookies)]).status == 401
 
 
+@pytest.mark.asvs("7.4.1")
 @pytest.mark.parametrize("moment", [0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4])
 def test_a_request_that_was_still_running_revives_nothing_that_ended(
     house: Furnished, slow: AuthServer, moment: float
@@ -151,6 +152,7 @@ def test_the_second_tab_finds_itself_signed_out_and_brings_nothing_back(house: F
 # -- many at once
 
 
+@pytest.mark.asvs("6.3.1")
 def test_of_two_hundred_parallel_wrong_passwords_over_three_workers_no_more_are_looked_at_than_documented(
     house: Furnished,
 ) -> None:
@@ -175,6 +177,7 @@ def test_of_two_hundred_parallel_wrong_passwords_over_three_workers_no_more_are_
     assert 5 <= statuses.count(401) <= allowed
 
 
+@pytest.mark.asvs("6.3.1")
 def test_wrong_passwords_count_once_also_when_redis_dies_before_the_result(
     house: Furnished, redis: RedisServer
 ) -> None:
@@ -228,6 +231,7 @@ def test_a_storm_of_sign_ins_is_answered_in_full_and_leaves_validation_alone(hou
     assert slowest[0] < 2
 
 
+@pytest.mark.asvs("7.1.2")
 def test_ten_thousand_sign_ins_of_one_person_are_listed_in_part_and_ended_in_two_seconds(
     house: Furnished, redis: RedisServer
 ) -> None:

@@ -126,6 +126,7 @@ def test_other_cookies_break_nothing_whatever_bytes_they_hold(site: Site, ada: s
     assert answer.text == "Ada Lovelace"
 
 
+@pytest.mark.asvs("7.4.1", "7.6.1")
 def test_a_session_that_ended_is_nobody_at_the_next_request(site: Site, ada: str) -> None:
     assert site.get("/private", ada).status == 200
     end_session(site.redis, ada)

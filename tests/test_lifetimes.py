@@ -66,6 +66,7 @@ def cookies_of(browser: Browser) -> dict[str, str]:
     return {name: browser.cookie(name) or "" for name in (HUB_COOKIE, SHARED_COOKIE)}
 
 
+@pytest.mark.asvs("7.3.1", "7.4.1")
 def test_whoever_does_nothing_is_signed_out_everywhere_although_the_cookies_are_kept(
     brief: Furnished,
 ) -> None:
@@ -78,6 +79,7 @@ def test_whoever_does_nothing_is_signed_out_everywhere_although_the_cookies_are_
     assert surfaces(brief, cookies) == {False}
 
 
+@pytest.mark.asvs("7.3.2", "7.4.1")
 def test_nobody_stays_signed_in_past_the_absolute_end_however_busy(brief: Furnished) -> None:
     browser = brief.browser()
     browser.sign_in()
@@ -114,6 +116,7 @@ def test_a_changed_secret_key_signs_nobody_out(
 # -- what the cookies are made of
 
 
+@pytest.mark.asvs("7.2.1")
 def test_a_cookie_with_one_letter_changed_is_nobody(auth_server: AuthServer) -> None:
     house = Furnished.at(auth_server)
     browser = house.browser()
@@ -136,6 +139,7 @@ def test_a_cookie_with_one_letter_changed_is_nobody(auth_server: AuthServer) -> 
     assert browser.who() == "ada"
 
 
+@pytest.mark.asvs("7.2.3")
 def test_cookie_values_are_256_random_bits_that_never_repeat() -> None:
     values = [new_value() for _ in range(10_000)]
     assert len(set(values)) == len(values)
@@ -160,6 +164,7 @@ for _ in range(4):
 """
 
 
+@pytest.mark.asvs("7.2.3")
 def test_workers_forked_from_one_parent_draw_no_value_twice() -> None:
     done = subprocess.run(
         [sys.executable, "-c", FORKING], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
@@ -168,6 +173,7 @@ def test_workers_forked_from_one_parent_draw_no_value_twice() -> None:
     assert len(values) == len(set(values)) == 2000
 
 
+@pytest.mark.asvs("7.2.2")
 def test_two_sign_ins_share_no_secret(start_auth_server: Callable[..., Any]) -> None:
     house = Furnished.at(start_auth_server(env={"SSO_WORKERS": "2"}))
     seen: list[str] = []

@@ -159,6 +159,7 @@ def test_signed_in_already_means_no_form(signed_in: Visitor) -> None:
 # -- what the form says when it does not sign in
 
 
+@pytest.mark.asvs("6.3.8")
 def test_unknown_disabled_and_known_people_get_the_same_bytes(visitor: Visitor, ada: User) -> None:
     User.objects.create_user("bob", "bob@example.com", PASSWORD, is_active=False)
     User.objects.create_user("eve", "eve@example.com")
@@ -194,6 +195,7 @@ def test_after_a_wrong_password_the_name_stays_the_password_goes_and_focus_is_on
         assert page.one("input", name=name).attributes["aria-describedby"] == "problem"
 
 
+@pytest.mark.asvs("6.2.8")
 @pytest.mark.parametrize(
     "password", ["  spaces around it count  ", "пароль из многих слов", "tab\tin the middle"]
 )
@@ -226,6 +228,7 @@ def test_what_cannot_be_right_is_said_beside_its_field_before_any_hashing(
     assert says in page.one("p", id=field["aria-describedby"] or "").text
 
 
+@pytest.mark.asvs("6.3.1")
 def test_who_tries_too_often_is_told_in_words_how_long_to_wait(visitor: Visitor, ada: User) -> None:
     for _ in range(60):
         response = visitor.sign_in("ada", "wrong")
@@ -246,6 +249,7 @@ def age(visitor: Visitor, seconds: int) -> None:
     redis_client().hset(keys().signin(sid), "auth_time", int(time.time()) - seconds)
 
 
+@pytest.mark.asvs("6.8.4", "7.6.1")
 @pytest.mark.parametrize(("max_age", "asks"), [("300", True), ("900", False), ("0", True)])
 def test_an_old_sign_in_is_confirmed_where_an_app_wants_a_fresh_one(
     signed_in: Visitor, max_age: str, asks: bool
@@ -261,6 +265,7 @@ def test_an_old_sign_in_is_confirmed_where_an_app_wants_a_fresh_one(
         assert signed_in.get("/login/", rd=WIKI, max_age="300").status_code == 303
 
 
+@pytest.mark.asvs("6.8.4")
 def test_a_factor_that_was_not_used_is_named_instead_of_going_in_circles(signed_in: Visitor) -> None:
     response = signed_in.get("/login/", rd=WIKI, amr="otp")
     assert response.status_code == 403
@@ -268,6 +273,7 @@ def test_a_factor_that_was_not_used_is_named_instead_of_going_in_circles(signed_
     assert signed_in.get("/login/", rd=WIKI, amr="pwd").status_code == 303
 
 
+@pytest.mark.asvs("6.8.4")
 @pytest.mark.parametrize(
     "query", ["max_age=soon", "max_age=-1", "max_age=1&max_age=2", "amr=<b>", "amr=otp&amr=pwd"]
 )
@@ -275,6 +281,7 @@ def test_a_demand_that_cannot_be_read_is_never_waved_through(signed_in: Visitor,
     assert signed_in.get(f"/login/?{query}").status_code == 400
 
 
+@pytest.mark.asvs("6.2.6", "6.2.7")
 def test_the_fields_tell_password_managers_what_they_are(visitor: Visitor) -> None:
     page = shown(visitor.get("/login/"))
     assert page.one("input", name="username").attributes["autocomplete"] == "username"
@@ -310,6 +317,7 @@ def test_a_refused_form_does_not_print_the_address_it_brought(visitor: Visitor) 
     assert "evil" not in response.content.decode()
 
 
+@pytest.mark.asvs("7.6.2")
 def test_a_sign_in_form_on_another_page_signs_nobody_in(visitor: Visitor, ada: User) -> None:
     token = shown(visitor.get("/login/")).value("csrfmiddlewaretoken")
     fields = {"username": "ada", "password": PASSWORD, "csrfmiddlewaretoken": token}

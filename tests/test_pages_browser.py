@@ -140,6 +140,7 @@ def test_after_a_mistake_the_problem_has_the_focus_and_the_password_is_gone(wiki
     expect(page.get_by_label("Password", exact=True)).to_have_value("")
 
 
+@pytest.mark.asvs("6.2.6")
 def test_the_password_can_be_looked_at_and_is_hidden_again_when_sent(wiki: Wiki, page: Page) -> None:
     page.goto(f"{wiki.hub}/login/")
     field = page.locator("#id_password")
@@ -157,6 +158,7 @@ def test_a_page_of_the_app_signs_out_with_one_form(wiki: Wiki, page: Page) -> No
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")
 
 
+@pytest.mark.asvs("7.4.1")
 def test_after_signing_out_the_back_button_shows_nothing_private(wiki: Wiki, page: Page) -> None:
     sign_in(page, wiki.hub)
     page.get_by_role("button", name="Sign out").click()

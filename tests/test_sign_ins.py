@@ -102,6 +102,7 @@ def test_the_shared_session_is_exactly_the_published_record(jar: Jar, ada: User)
     assert abs(found["iat"] - now) <= 2
 
 
+@pytest.mark.asvs("7.3.1", "7.3.2")
 def test_every_key_lives_as_long_as_the_contract_says(jar: Jar, ada: User) -> None:
     sign_in(jar, ada)
     redis = client()
@@ -157,6 +158,7 @@ def test_cookies_outlive_the_browser_only_with_remember_me(jar: Jar, ada: User, 
 # -- rotation
 
 
+@pytest.mark.asvs("7.2.4")
 def test_a_planted_hub_cookie_is_not_the_one_that_is_signed_in(jar: Jar, ada: User) -> None:
     jar.cookies["__Host-sso_hub"] = planted = "p" * 43
     sign_in(jar, ada)
@@ -164,6 +166,7 @@ def test_a_planted_hub_cookie_is_not_the_one_that_is_signed_in(jar: Jar, ada: Us
     assert not SessionStore(planted).exists(planted)
 
 
+@pytest.mark.asvs("7.2.4")
 def test_signing_in_again_replaces_every_secret_and_ends_the_old_sign_in(
     jar: Jar, ada: User, grace: User
 ) -> None:
@@ -181,6 +184,7 @@ def test_signing_in_again_replaces_every_secret_and_ends_the_old_sign_in(
 # -- ending
 
 
+@pytest.mark.asvs("7.4.1")
 def test_signing_out_leaves_no_key_of_the_sign_in(jar: Jar, ada: User) -> None:
     sign_in(jar, ada)
 
@@ -194,6 +198,7 @@ def test_signing_out_leaves_no_key_of_the_sign_in(jar: Jar, ada: User) -> None:
     assert jar.cookies == {}
 
 
+@pytest.mark.asvs("7.4.1")
 def test_a_save_cannot_revive_a_sign_in_that_ended_elsewhere(jar: Jar, ada: User) -> None:
     sign_in(jar, ada)
     slow = SessionStore(jar.hub)
@@ -214,6 +219,7 @@ def test_a_shared_session_cannot_be_added_to_a_sign_in_that_ended(jar: Jar, ada:
     assert list(client().scan_iter(match=keys().session("*"))) == []
 
 
+@pytest.mark.asvs("7.4.3")
 def test_end_all_spares_only_the_sign_in_it_is_told_to_spare(ada: User, grace: User) -> None:
     jars = [Jar(settings.SSO_SITES) for _ in range(4)]
     for one in jars[:3]:
@@ -242,12 +248,14 @@ def test_signing_out_finishes_an_end_that_died_half_way(jar: Jar, ada: User) -> 
 # -- idle, lost and foreign shared cookies
 
 
+@pytest.mark.asvs("7.3.1")
 def test_a_sign_in_is_idle_when_none_of_its_shared_sessions_lives(jar: Jar, ada: User) -> None:
     sign_in(jar, ada)
     client().delete(keys().session(fingerprint(jar.shared or "")))
     assert sign_ins.of_request(jar.request()) is None
 
 
+@pytest.mark.asvs("7.6.1")
 def test_activity_at_an_app_keeps_the_hub_session_alive(jar: Jar, ada: User) -> None:
     sign_in(jar, ada)
     client().expire(keys().session(fingerprint(jar.shared or "")), 1)
@@ -396,6 +404,7 @@ ENDINGS: dict[str, Callable[[User], object]] = {
 }
 
 
+@pytest.mark.asvs("7.4.2", "7.4.3", "7.4.5")
 @pytest.mark.parametrize("change", ENDINGS.values(), ids=ENDINGS.keys())
 def test_sessions_end_at_once_and_only_that_persons(
     jar: Jar, ada: User, grace: User, change: Callable[[User], object]
@@ -417,6 +426,7 @@ RAW_SQL = {
 }
 
 
+@pytest.mark.asvs("7.4.2")
 @pytest.mark.parametrize(("sql", "name"), RAW_SQL.values(), ids=RAW_SQL.keys())
 def test_reconcile_covers_raw_sql(jar: Jar, ada: User, sql: str, name: str | None) -> None:
     ada.groups.clear()
@@ -459,6 +469,7 @@ def test_a_password_is_one_password_however_its_accents_are_composed() -> None:
 # -- things happening at once
 
 
+@pytest.mark.asvs("7.4.2")
 def test_someone_disabled_while_signing_in_is_not_signed_in(
     jar: Jar, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -524,6 +535,7 @@ def test_of_many_concurrent_changes_the_last_one_stays(jar: Jar, ada: User) -> N
 # -- Redis away
 
 
+@pytest.mark.asvs("7.4.2")
 def test_disabling_somebody_while_redis_is_away_is_followed_when_it_is_back(
     jar: Jar, ada: User, redis_server: Any
 ) -> None:
@@ -593,3 +605,16 @@ def test_a_worker_killed_at_any_moment_leaves_no_live_session_the_index_does_not
     assert sign_ins.end_all(str(ada.pk)) > 0
     time.sleep(shared_sessions.PROVISIONAL_MS / 1000 + 0.2)
     assert list(client().scan_iter(match=keys().session("*"))) == []
+
+
+def test_the_hundred_and_first_sign_in_ends_the_one_that_would_end_first(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_ins, "MOST_SIGN_INS", 3)
+    jars = [Jar(settings.SSO_SITES) for _ in range(5)]
+    for one in jars:
+        sign_in(one, ada, remember=one is jars[0])
+    living = [record(one) is not None for one in jars]
+    assert living[0], "the one with the longest life stays"
+    assert living[-1], "the new one stays"
+    assert sum(living) == 3

@@ -53,6 +53,7 @@ def slow_start(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- the account
 
 
+@pytest.mark.asvs("6.3.1")
 @pytest.mark.usefixtures("slow_start")
 def test_of_two_hundred_parallel_tries_exactly_five_are_let_through() -> None:
     visitors = [f"192.0.2.{n}" for n in range(200)]
@@ -63,6 +64,7 @@ def test_of_two_hundred_parallel_tries_exactly_five_are_let_through() -> None:
     assert sum(job.result() for job in jobs) == throttle.FREE
 
 
+@pytest.mark.asvs("6.3.1")
 def test_waits_double_and_are_told_in_whole_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "FIRST_WAIT", 60)
     visitors = addresses()
@@ -125,6 +127,7 @@ def test_what_counts_as_one_client(one: str, other: str, same: bool) -> None:
     assert (throttle.network_of(one) == throttle.network_of(other)) is same
 
 
+@pytest.mark.asvs("6.3.1")
 def test_one_address_gets_thirty_tries_whatever_the_accounts_and_then_learns_when_to_come_back() -> None:
     names = (f"name:{n}" for n in range(1000))
     passed = sum(admitted(1, name, lambda: HOME) for name in names)
@@ -155,6 +158,7 @@ def test_hammering_a_closed_account_does_not_close_the_address_for_others() -> N
 # -- an address that is known to the account
 
 
+@pytest.mark.asvs("6.1.1")
 @pytest.mark.usefixtures("slow_start")
 def test_failures_elsewhere_do_not_keep_a_person_out_where_they_signed_in_before() -> None:
     throttle.admit("id:ada", HOME).succeeded()
@@ -248,12 +252,14 @@ def test_username_and_email_in_any_spelling_sign_the_same_person_in(ada: User) -
         assert check(HOME, identifier, RIGHT) == ada
 
 
+@pytest.mark.asvs("6.2.8")
 def test_the_password_counts_exactly_as_typed(ada: User) -> None:
     for password in (RIGHT + " ", " " + RIGHT, RIGHT.upper(), ""):
         with pytest.raises(BadCredentials):
             check(HOME, "ada", password)
 
 
+@pytest.mark.asvs("6.2.8")
 def test_one_password_typed_on_two_keyboards_is_one_password(ada: User) -> None:
     ada.set_password("motörhead is a long name")
     ada.save()
@@ -261,6 +267,7 @@ def test_one_password_typed_on_two_keyboards_is_one_password(ada: User) -> None:
     assert check(HOME, "ada", "moto\u0308rhead is a long name") == ada
 
 
+@pytest.mark.asvs("6.3.1")
 @pytest.mark.usefixtures("slow_start")
 def test_all_spellings_of_one_account_share_its_count(ada: User) -> None:
     visitors = addresses()
@@ -274,6 +281,7 @@ def test_all_spellings_of_one_account_share_its_count(ada: User) -> None:
             check(next(visitors), spelling, RIGHT)
 
 
+@pytest.mark.asvs("6.3.8")
 @pytest.mark.parametrize("kind", ["known", "unknown", "disabled", "without a password"])
 def test_everybody_costs_one_computation_and_gets_one_answer(ada: User, hashes: list[str], kind: str) -> None:
     if kind == "disabled":
