@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     """allauth's flows, our sign-ins: there is one way in and one way out."""
+
+    def pre_login(self, request: HttpRequest, user: AbstractBaseUser, **kwargs: Any) -> HttpResponse | None:
+        """Whichever way a sign-in begins, before its further steps."""
+        logins.count_only_the_last_proof(cast("HubRequest", request), cast("User", user))
+        return cast("HttpResponse | None", super().pre_login(request, user, **kwargs))
 
     def login(self, request: HttpRequest, user: AbstractBaseUser) -> None:
         logins.finish(cast("HubRequest", request), cast("User", user))

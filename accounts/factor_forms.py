@@ -19,6 +19,7 @@ from allauth.mfa.webauthn.forms import (
 )
 from django.conf import settings
 from fido2.utils import websafe_decode
+from fido2.webauthn import AuthenticationResponse
 
 from sso import registry_mirror
 
@@ -62,7 +63,17 @@ class Authenticate(_Strict, AuthenticateWebAuthnForm):  # type: ignore[misc]
 
 
 class Login(_Strict, LoginWebAuthnForm):  # type: ignore[misc]
-    """A passkey alone."""
+    """A passkey alone: whoever holds it must have shown to be its owner, whatever the challenge asked for.
+
+    The challenge may have been made for a second factor, which a mere touch answers.
+    """
+
+    def clean_credential(self) -> Any:
+        response = self.cleaned_data["credential"]
+        found = super().clean_credential()
+        if not AuthenticationResponse.from_dict(response).response.authenticator_data.is_user_verified():
+            raise get_adapter().validation_error("incorrect_code")
+        return found
 
 
 class Reauthenticate(_Strict, ReauthenticateWebAuthnForm):  # type: ignore[misc]

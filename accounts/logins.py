@@ -7,7 +7,7 @@ session. The last step ends in ``AccountAdapter.login``, which begins the sign-i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from allauth.account.authentication import get_authentication_records
 from allauth.account.internal.flows.login import AUTHENTICATION_METHODS_SESSION_KEY, perform_password_login
@@ -44,6 +44,15 @@ def begin(request: HubRequest, user: User, *, remember: bool, address: str) -> s
     request.session[REMEMBER] = remember
     login = Login(user=user, redirect_url=address)
     return str(perform_password_login(request, {"username": user.username}, login)["Location"])
+
+
+def count_only_the_last_proof(request: HubRequest, user: User) -> None:
+    """A sign-in begins with what was proved just now.
+
+    What this browser proved for an earlier one stands in for no factor of this one.
+    """
+    if records := get_authentication_records(request, user):
+        request.session[AUTHENTICATION_METHODS_SESSION_KEY] = records[-1:]
 
 
 def finish(request: HubRequest, user: User) -> None:
