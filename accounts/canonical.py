@@ -10,8 +10,11 @@ USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,148}[a-z0-9])?")
 
 
 def canonical(identifier: str) -> str:
-    """Compatibility-composed (NFKC), case-folded, without spaces around: for comparing, never for sending mail to."""
-    return unicodedata.normalize("NFKC", identifier).strip().casefold()
+    """Compatibility-composed (NFKC), lower case, without spaces around.
+
+    Not case-folded: that would make ``straße@`` somebody else's mailbox, ``strasse@``.
+    """
+    return unicodedata.normalize("NFKC", identifier).strip().lower()
 
 
 def normalised_password(password: str) -> str:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from sso.access import AccessPolicy
 from sso.origins import Origin
 from sso.registry import App
+from sso.return_addresses import registered_form
 
 
 def _strings() -> models.JSONField[Any, Any]:
@@ -66,17 +67,30 @@ class RelyingApp(models.Model):
             raise ValidationError(cast(Any, errors))
 
     def _clean_addresses(self, errors: dict[str, list[str]]) -> None:
-        for field, addresses in (
-            ("return_addresses", self.return_addresses),
-            ("launch_url", [self.launch_url]),
-        ):
-            for address in filter(None, addresses):
-                if not any(address == o or address.startswith(o + "/") for o in self.origins):
-                    errors.setdefault(field, []).append(f"{address} is at none of this app's origins.")
+        """Addresses in the spelling they are compared in; each at an origin of this app."""
+        addresses = []
+        for address in self.return_addresses:
+            try:
+                addresses.append(registered_form(self._at_home(address)))
+            except ValueError as error:
+                errors.setdefault("return_addresses", []).append(str(error))
+        self.return_addresses = addresses
+        try:
+            self.launch_url = self._at_home(self.launch_url) if self.launch_url else ""
+        except ValueError as error:
+            errors["launch_url"] = [str(error)]
+
+    def _at_home(self, address: str) -> str:
+        """The address, if it is at one of this app's origins; else ``ValueError``."""
+        if not any(address == origin or address.startswith(origin + "/") for origin in self.origins):
+            raise ValueError(f"{address} is at none of this app's origins.")
+        return address
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Validate, save and publish. Raises ``ValidationError``: what is published is what everybody trusts."""
         from sso.registry_publishing import publish
 
+        self.full_clean()
         with transaction.atomic():
             super().save(*args, **kwargs)
             transaction.on_commit(publish)

@@ -15,6 +15,5 @@ def register(app: RelyingApp) -> str:
     """
     app.client_id = app.client_id or f"{app.name}-{token_hex(4)}"
     secret = new_secret(app)
-    app.full_clean()
     app.save()
     return secret

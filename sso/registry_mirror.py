@@ -7,6 +7,7 @@ what SQL says: a change that was saved while Redis was away arrives as soon as i
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from functools import cache
 
@@ -24,6 +25,8 @@ from sso.registry_publishing import publish
 log = logging.getLogger("sso.registry")
 
 RETRY_SECONDS = 5
+#: Between two looks for changes that whoever made them did not live to follow.
+LOOK_SECONDS = 60
 
 
 def current() -> Registry:
@@ -33,8 +36,16 @@ def current() -> Registry:
 
 
 def start() -> None:
-    """Bring the link up now: a hub process calls this when it begins to serve."""
+    """Bring the link up now, and look after what was left over: a hub process calls this when it begins to serve."""
     _reader().start()
+    threading.Thread(target=_look_after, name="sso-catch-up", daemon=True).start()
+
+
+def _look_after() -> None:
+    """Somebody may have died between a change and what it entails: the next hub process does it."""
+    while True:
+        time.sleep(LOOK_SECONDS)
+        catch_up()
 
 
 @cache

@@ -223,6 +223,12 @@ def sids_of(user_id: str, *, offset: int = 0, limit: int | None = None) -> list[
         return [sid.decode() for sid in redis.zrevrange(keys().user(user_id), offset, stop)]
 
 
+def count(user_id: str) -> int:
+    """How many sids the user's index holds."""
+    with answering() as redis:
+        return int(redis.zcard(keys().user(user_id)))
+
+
 def _parse(sid: str, fields: dict[bytes, bytes]) -> SignIn | None:
     text = {name.decode(): value.decode("utf-8", "replace") for name, value in fields.items()}
     numbers = {n: int(text[n]) for n in ("created", "exp", "idle", "auth_time", "last_seen")}

@@ -43,6 +43,8 @@ log = logging.getLogger("sso.sign_ins")
 
 #: Backend recorded for people who were authenticated by ``accounts.authentication``.
 BACKEND = "django.contrib.auth.backends.ModelBackend"
+#: Sign-ins one person can have at a time; one more ends the one that would end first.
+MOST_SIGN_INS = 100
 #: A shared session replaced less than this many seconds ago stays: two tabs may be renewing at once.
 OVERLAP = 10
 
@@ -89,6 +91,7 @@ def start(
     request.shared_cookie_to_set = cookie
     for sid in previous:
         end(sid)
+    _make_room(sign_in)
     request.session.delete(unfinished)
     log.info("signed_in sid=%s user=%s amr=%s", sign_in.sid, user.pk, "+".join(amr))
 
@@ -118,6 +121,13 @@ def _begin(request: HubRequest, user: User, *, remember: bool, amr: Sequence[str
     session.sign_in = sign_in
     sign_in_store.create(sign_in)
     return sign_in
+
+
+def _make_room(new: SignIn) -> None:
+    """One account cannot fill Redis, whoever has its password."""
+    if sign_in_store.count(new.user_id) > MOST_SIGN_INS:
+        others = [sid for sid in sign_in_store.sids_of(new.user_id) if sid != new.sid]
+        end_many(others[MOST_SIGN_INS - 1 :], new.user_id)
 
 
 def _undo(sign_in: SignIn) -> None:

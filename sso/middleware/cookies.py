@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
@@ -56,7 +57,7 @@ class CookiesMiddleware:
             return response
         try:
             return self._finish(hub_request, response)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, OperationalError, InterfaceError) as error:
             return respond(request, TryAgain(str(error)))
         except UpdateError:
             return respond(request, SessionEnded())
