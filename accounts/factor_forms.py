@@ -1,16 +1,19 @@
-"""django-allauth's forms for security keys and passkeys, with what they leave open closed.
+"""django-allauth's forms for second factors and passkeys, with what they leave open closed.
 
 The passkeys' domain is the whole site, so a browser lets *every* host below it ask for a signature. Only pages
-of our hubs and of registered apps may (WebAuthn §13.4.9: validate the origin). And whatever a stranger sends in
+of our hubs may (WebAuthn §13.4.9: validate the origin). And whatever a stranger sends in
 place of a credential is a refusal, never a fault.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from allauth.mfa.adapter import get_adapter
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.forms import ActivateTOTPForm
+from allauth.mfa.totp.internal.auth import TOTP
 from allauth.mfa.webauthn.forms import (
     AddWebAuthnForm,
     AuthenticateWebAuthnForm,
@@ -20,8 +23,6 @@ from allauth.mfa.webauthn.forms import (
 from django.conf import settings
 from fido2.utils import websafe_decode
 from fido2.webauthn import AuthenticationResponse
-
-from sso import registry_mirror
 
 #: What malformed credentials make of the library.
 _UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, RecursionError)
@@ -37,13 +38,15 @@ def page_of(credential: Any) -> str:
 
 
 def refuse_foreign(credential: Any) -> None:
-    """Raises ``ValidationError`` unless a page of ours or of a registered app asked for the signature."""
+    """Raises ``ValidationError`` unless a page of ours asked for the signature.
+
+    Not those of registered apps: what an app can learn is who somebody is, never how to become them here.
+    """
     try:
         origin = page_of(credential)
     except _UNREADABLE:
         raise get_adapter().validation_error("incorrect_code") from None
-    ours = {str(site.hub) for site in settings.SSO_SITES}
-    if origin not in ours and registry_mirror.current().app_of_origin(origin) is None:
+    if origin not in {str(site.hub) for site in settings.SSO_SITES}:
         raise get_adapter().validation_error("incorrect_code")
 
 
@@ -92,3 +95,14 @@ class Add(AddWebAuthnForm):  # type: ignore[misc]
             return super().clean()
         except _UNREADABLE:
             raise get_adapter().validation_error("incorrect_code") from None
+
+
+class ActivateTOTP(ActivateTOTPForm):  # type: ignore[misc]
+    """The first code of an authenticator app. It counts once: not for a sign-in in the same half minute too."""
+
+    def clean_code(self) -> str:
+        code = cast(str, super().clean_code())
+        unsaved = Authenticator(user=self.user, type=Authenticator.Type.TOTP)
+        if not TOTP(unsaved)._mark_code_used(code):
+            raise get_adapter().validation_error("incorrect_code")
+        return code

@@ -17,6 +17,7 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 
 from accounts.factor_forms import refuse_foreign
+from accounts.mail import outbox
 from accounts.models import User
 from sso import sign_ins
 from sso.models import RelyingApp
@@ -161,6 +162,7 @@ def test_a_mailed_code_signs_in_and_apps_are_told_how(browser: Client, ada: User
     )
     answer = post(fresh, send_code_to="ada@example.com")
     assert (answer.status_code, answer.json()["error"]) == (401, "code_required")
+    outbox.send_due()
     code = re.findall(r"^\s*([A-Z0-9]{4,}(?:-[A-Z0-9]+)*)\s*$", mail.outbox[-1].body, re.MULTILINE)[0]
     assert post(fresh, code="AAAAAA").status_code == 401
     answer = post(fresh, code=code)
