@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -58,6 +59,7 @@ COMMON = Headers(
 NOTHING_MORE = Headers()
 
 
+@lru_cache(maxsize=4096)
 def body_headers(length: int) -> Headers:
     """The headers of a JSON body of ``length`` bytes, the common ones included."""
     return COMMON + Headers(

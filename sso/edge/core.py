@@ -16,7 +16,7 @@ from sso.edge import authz, introspect, session
 from sso.edge.answers import NOTHING_MORE, Answer, Headers, error_answer
 from sso.edge.directory import Directory
 from sso.edge.errors import OnlyTheEdge
-from sso.edge.requests import Asked, Steps
+from sso.edge.requests import Asked, Peek, Steps
 from sso.edge.throttle import Throttle
 from sso.errors import MethodNotAllowed, SSOError, TryAgain
 from sso.proxies import TrustedProxies
@@ -52,6 +52,12 @@ class Edge:
             return self._guarded(authz.answer(self, asked, path), asked)
         if path == "/api/introspect":
             return self._guarded(introspect.answer(self, asked), asked)
+        return None
+
+    def at_once(self, asked: Asked, peek: Peek) -> Answer | None:
+        """What the steps of :meth:`handle` would come to, if ``peek`` (a look into memory) is enough to say it."""
+        if asked.path == "/api/session" and asked.method in session.METHODS:
+            return session.at_once(self, asked, peek)
         return None
 
     def directory(self, registry: Registry) -> Directory:

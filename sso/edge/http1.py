@@ -21,18 +21,16 @@ from sso_client.errors import StoreUnavailable
 from sso.edge.answers import STATUS_LINES, Answer, error_answer
 from sso.edge.asgi import AsyncSource
 from sso.edge.core import Edge, not_here
-from sso.edge.directory import Directory
 from sso.edge.errors import BodyTooLarge, HeadersTooLarge
 from sso.edge.requests import Steps, Want, WantBody, WantRegistry, WantSession
 from sso.errors import BadRequest, InternalError, SSOError
 
 log = logging.getLogger("sso.edge")
 
-#: Bytes of request line and headers, and header lines: room for the cookies of all sibling apps.
-MOST_HEAD: Final = 64 * 1024
+#: Bytes of request line and headers, and again of a body: room for the cookies of all sibling apps.
+MOST_BYTES: Final = 64 * 1024
+#: Header lines.
 MOST_FIELDS: Final = 100
-#: Bytes of a body that are read at all; what an endpoint takes is less.
-MOST_BODY: Final = 64 * 1024
 #: Requests of one connection that wait their turn before no more is read from it.
 MOST_WAITING: Final = 8
 #: Seconds for a request to arrive whole, once begun, and for an answer to be taken.
@@ -43,7 +41,6 @@ LAST_CALL: Final = 1.0
 _SLICE: Final = 16 * 1024
 _STATUS: Final = {status: f"HTTP/1.1 {line}\r\n".encode() for status, line in STATUS_LINES.items()}
 _LAST: Final = b"Connection: close\r\n\r\n"
-_STILL_OPEN: Final = b"Connection: keep-alive\r\n\r\n"
 
 
 class _Names(dict[str, bytes]):
@@ -58,41 +55,48 @@ _NAMES: Final = _Names()
 
 
 class WireAsked:
-    """A request as it came over the wire. Names with underscores stay what they are."""
+    """A request as it comes over the wire, filled by the parser. Names with underscores stay what they are."""
 
-    __slots__ = (
-        "_fields",
-        "body",
-        "head_only",
-        "lasting",
-        "method",
-        "path",
-        "peer",
-        "raw_target",
-        "speaks_1_0",
-    )
+    __slots__ = ("body", "fields", "lasting", "lines", "method", "path", "peer", "speaks_1_0", "target")
 
-    def __init__(self, method: str, target: str, fields: dict[bytes, bytes], peer: str) -> None:
-        """Raises ``ValueError`` when the target is no address."""
-        self.method, self.raw_target, self._fields, self.peer = method, target, fields, peer
-        self.head_only = method == "HEAD"
-        path = target.partition("?")[0]
-        if path[:1] != "/":
-            path = self._absolute(target)
-        self.path = path if "%" not in path else unquote(path)
-        self.body = b""
-        #: Whether the connection stays open after the answer; whether a client of HTTP/1.0 must be told so.
-        self.lasting, self.speaks_1_0 = True, False
+    def __init__(self, peer: str) -> None:
+        self.peer, self.method, self.target, self.body = peer, "", b"", b""
+        self.fields: dict[bytes, bytes] = {}
+        self.lines = 0
+        #: Whether the client speaks HTTP/1.0, where that matters.
+        self.speaks_1_0 = False
+
+    @property
+    def raw_target(self) -> str | None:
+        return self.target.decode("latin-1")
 
     def header(self, name: str) -> str | None:
-        value = self._fields.get(_NAMES[name])
+        value = self.fields.get(_NAMES[name])
         return None if value is None else value.decode("latin-1")
 
-    def _absolute(self, target: str) -> str:
+    def complete(self, parser: httptools.HttpRequestParser) -> None:
+        """Everything has arrived. Raises ``BadRequest``."""
+        self.lasting: bool = parser.should_keep_alive() and not parser.should_upgrade()
+        self.path = "/api/session" if self.target == b"/api/session" else self._read_path()
+        host = self.fields.get(b"host")
+        if host is None or b"," in host or b"connection" in self.fields:
+            self.speaks_1_0 = parser.get_http_version() == "1.0"
+            if b"," in host if host is not None else not self.speaks_1_0:
+                raise BadRequest("one Host is needed")
+
+    def _read_path(self) -> str:
+        path = self.target.decode("latin-1").partition("?")[0]
+        path = path if path.startswith("/") else self._read_absolute(path)
+        return unquote(path) if "%" in path else path
+
+    def _read_absolute(self, target: str) -> str:
         """RFC 9112 §3.2.2: proxies may name the host in the target, and then that is the host."""
-        parts = urlsplit(target)
+        try:
+            parts = urlsplit(target)
+        except ValueError:
+            raise BadRequest("the target is no address") from None
         if parts.scheme in ("http", "https") and parts.netloc:
-            self._fields[b"host"] = parts.netloc.encode("latin-1")
+            self.fields[b"host"] = parts.netloc.encode("latin-1")
             return parts.path or "/"
         return target
 
@@ -115,7 +119,8 @@ class Http1:
         self.loop = asyncio.get_running_loop()
         self.ending = False
         self.now = self.loop.time()
-        self.date = b""
+        #: The line that every answer has, and the end of its head.
+        self.date = self.end_of_head = b""
         self.tick()
 
     def __call__(self) -> Connection:
@@ -124,6 +129,7 @@ class Http1:
     def tick(self) -> None:
         """Once a second: move the clock on, and let those go that take too long."""
         self.now, self.date = self.loop.time(), f"Date: {formatdate(usegmt=True)}\r\n".encode()
+        self.end_of_head = self.date + b"\r\n"
         for connection in list(self.connections):
             connection.check(self.now)
 
@@ -147,13 +153,9 @@ class Connection(asyncio.Protocol):
         #: Nothing that comes in counts any more; the client takes no answers; we take no requests; none has begun.
         self._deaf = self._stuck = self._paused = self._idle = False
         self._since = server.now
-        self._start_anew()
-
-    def _start_anew(self) -> None:
-        self._target, self._body = b"", b""
-        self._fields: dict[bytes, bytes] = {}
-        self._lines = self._head_bytes = 0
-        self._in_body = False
+        #: The request that is arriving, and bytes of it since it began or its headers ended.
+        self._asked = WireAsked("")
+        self._bytes = 0
 
     # -- asyncio.Protocol
 
@@ -175,10 +177,23 @@ class Connection(asyncio.Protocol):
             self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        if len(data) <= _SLICE:
-            return self._feed(data)
-        for start in range(0, len(data), _SLICE):
-            self._feed(data[start : start + _SLICE])
+        if len(data) > _SLICE:
+            self.data_received(data[:_SLICE])
+            return self.data_received(data[_SLICE:])
+        if self._deaf:
+            return None
+        self._bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # RFC 9110 §7.8: an upgrade may be ignored; the answer to it is the connection's last
+        except httptools.HttpParserCallbackError:
+            log.exception("answer_failed")
+            self._refuse(InternalError())
+        except httptools.HttpParserError as error:
+            self._refuse(BadRequest(str(error)))
+        if self._bytes > MOST_BYTES:
+            self._refuse(BodyTooLarge() if self._asked.method else HeadersTooLarge())
         return None
 
     def eof_received(self) -> bool:
@@ -199,7 +214,7 @@ class Connection(asyncio.Protocol):
         """Let go of a client that keeps us waiting, and of one that asks nothing when the server ends."""
         if self._task is not None and not self._stuck:
             return None  # we keep it waiting
-        fresh = not self._idle and not self._head_bytes
+        fresh = not self._idle and not self._bytes
         if (
             self._server.ending
             and not self._stuck
@@ -215,123 +230,85 @@ class Connection(asyncio.Protocol):
     # -- httptools' callbacks
 
     def on_message_begin(self) -> None:
+        self._asked = WireAsked(self._peer)
         self._idle, self._since = False, self._server.now
 
     def on_url(self, part: bytes) -> None:
-        self._target += part
+        self._asked.target += part
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        self._lines += 1
-        if name not in self._fields:
-            self._fields[name] = value
-        elif self._lines <= MOST_FIELDS:
-            self._fields[name] += (b"; " if name == b"cookie" else b", ") + value
+        name, asked = name.lower(), self._asked
+        asked.lines += 1
+        if name not in asked.fields:
+            asked.fields[name] = value
+        elif asked.lines <= MOST_FIELDS:
+            asked.fields[name] += (b"; " if name == b"cookie" else b", ") + value
 
     def on_headers_complete(self) -> None:
-        self._in_body = True
-        fields = self._fields
-        if b"expect" in fields and self._task is None and fields[b"expect"].lower() == b"100-continue":
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._bytes, self._asked.method = 0, self._parser.get_method().decode()
+        if b"expect" in self._asked.fields:
+            self._encourage()
 
     def on_body(self, part: bytes) -> None:
-        if len(self._body) <= MOST_BODY:
-            self._body += part
+        self._asked.body += part
 
     def on_message_complete(self) -> None:
         if self._deaf:
             return
+        asked = self._asked
         try:
-            self._bound()
-            asked = self._take()
+            asked.complete(self._parser)
+            if asked.lines > MOST_FIELDS:
+                raise HeadersTooLarge
         except SSOError as error:
             self._refuse(error)
             return
         self._deaf = not asked.lasting
-        self._start_anew()
-        self._idle, self._since = True, self._server.now
+        self._idle, self._since, self._bytes = True, self._server.now, 0
         if self._task is None:
             self._answer(asked)
         else:
             self._enqueue(asked)
 
-    # -- understanding
-
-    def _feed(self, data: bytes) -> None:
-        if self._deaf:
-            return
-        self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-            self._bound()
-        except httptools.HttpParserUpgrade:
-            pass  # RFC 9110 §7.8: an upgrade may be ignored; the answer to it is the connection's last
-        except httptools.HttpParserCallbackError:
-            log.exception("answer_failed")
-            self._refuse(InternalError())
-        except httptools.HttpParserError as error:
-            self._refuse(BadRequest(str(error)))
-        except SSOError as error:
-            self._refuse(error)
-
-    def _take(self) -> WireAsked:
-        """The request that is complete now. Raises ``BadRequest``."""
-        parser, fields = self._parser, self._fields
-        try:
-            asked = WireAsked(
-                parser.get_method().decode(), self._target.decode("latin-1"), fields, self._peer
-            )
-        except ValueError:
-            raise BadRequest("the target is no address") from None
-        asked.body = self._body
-        asked.lasting = parser.should_keep_alive() and not parser.should_upgrade()
-        host = fields.get(b"host")
-        if host is None or b"," in host or b"connection" in fields:
-            asked.speaks_1_0 = parser.get_http_version() == "1.0"
-            if b"," in host if host is not None else not asked.speaks_1_0:
-                raise BadRequest("one Host is needed")
-        return asked
-
-    def _bound(self) -> None:
-        """Raises for what is larger than any request to us needs to be."""
-        if self._lines > MOST_FIELDS or (self._head_bytes > MOST_HEAD and not self._in_body):
-            raise HeadersTooLarge
-        if len(self._body) > MOST_BODY:
-            raise BodyTooLarge
+    def _encourage(self) -> None:
+        """RFC 9110 §10.1.1: the client sends its body when told to."""
+        if self._task is None and self._asked.fields[b"expect"].lower() == b"100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     # -- answering
 
     def _answer(self, asked: WireAsked) -> None:
         """Answer from memory, now; otherwise in a task."""
         answer = self._think(asked)
-        if isinstance(answer, _Waiting):
-            self._task = self._server.loop.create_task(self._answer_later(answer))
-        else:
+        if isinstance(answer, Answer):
             self._send(answer, asked)
+        else:
+            self._task = self._server.loop.create_task(self._answer_later(answer))
 
     def _think(self, asked: WireAsked) -> Answer | _Waiting:
+        """The answer, as far as memory goes."""
+        server = self._server
+        return server.edge.at_once(asked, server.source.peek) or self._run(asked)
+
+    def _run(self, asked: WireAsked) -> Answer | _Waiting:
         """Run the steps as far as memory goes."""
         steps = self._server.edge.handle(asked)
         if steps is None:
             return not_here(asked.method, asked.path)
-        source = self._server.source
         try:
             want = next(steps)
-            while True:
-                found = (
-                    source.peek(want.value) if isinstance(want, WantSession) else self._at_once(want, asked)
-                )
-                if found is None and not isinstance(want, WantBody):
-                    return _Waiting(asked, steps, want)
+            while (found := self._at_once(want, asked)) is not None or isinstance(want, WantBody):
                 want = steps.send(found)
         except StopIteration as done:
             answer: Answer = done.value
             return answer
+        return _Waiting(asked, steps, want)
 
-    def _at_once(self, want: WantRegistry | WantBody, asked: WireAsked) -> Directory | bytes | None:
-        return (
-            _body_of(asked, want) if isinstance(want, WantBody) else self._server.source.directory_at_once()
-        )
+    def _at_once(self, want: Want, asked: WireAsked) -> Any:
+        source = self._server.source
+        if isinstance(want, WantSession):
+            return source.peek(want.value)
+        return _body_of(asked, want) if isinstance(want, WantBody) else source.directory_at_once()
 
     async def _answer_later(self, waiting: _Waiting | None) -> None:
         """Ask Redis for this request and for those that queue up behind it, in order."""
@@ -392,10 +369,21 @@ class Connection(asyncio.Protocol):
 
     def _send(self, answer: Answer, asked: WireAsked) -> None:
         server = self._server
-        lasting = asked.lasting and not server.ending
-        end = (_STILL_OPEN if asked.speaks_1_0 else b"\r\n") if lasting else _LAST
-        body = b"" if asked.head_only else answer.body
-        self._transport.write(b"".join((_STATUS[answer.status], answer.headers.wire, server.date, end, body)))
+        if not asked.lasting or asked.speaks_1_0 or server.ending:
+            return self._send_and_say(answer, asked)
+        body = answer.body if asked.method != "HEAD" else b""
+        return self._transport.write(
+            b"".join((_STATUS[answer.status], answer.headers.wire, server.end_of_head, body))
+        )
+
+    def _send_and_say(self, answer: Answer, asked: WireAsked) -> None:
+        """The same, telling whether the connection stays."""
+        lasting = asked.lasting and not self._server.ending
+        head = _STATUS[answer.status] + answer.headers.wire + self._server.date
+        stay = b"Connection: keep-alive\r\n\r\n" if asked.speaks_1_0 else b"\r\n"
+        self._transport.write(
+            head + (stay if lasting else _LAST) + (answer.body if asked.method != "HEAD" else b"")
+        )
         if not lasting:
             self._deaf = True
             self._transport.close()

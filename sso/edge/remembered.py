@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Generator
+from collections.abc import Callable, Container, Generator
 from functools import cached_property
 from time import monotonic
 from typing import Any, cast
@@ -13,7 +13,7 @@ from sso_client.memory import Entry
 from sso_client.record import Session
 
 from sso.access import Person
-from sso.edge.answers import COMMON, Headers, body_headers
+from sso.edge.answers import COMMON, Answer, Headers, body_headers
 from sso.edge.requests import Want, WantSession
 
 #: Every answer that lets a request pass carries all of them, so that a client's own never survives.
@@ -56,6 +56,16 @@ class Remembered:
             }
         ).removesuffix(b"}")
         self.headers = body_headers(len(self.body(0)))
+        self._told = Answer(200, self.headers)
+        self._told_for: float | None = None
+
+    def told(self, entry: Entry[Session], clock: Callable[[], float]) -> Answer:
+        """200 to ``GET /api/session``: the same until the session's life was extended."""
+        if self._told_for != entry.lives_until:
+            # In this order: another thread that finds the second finds the first.
+            self._told = Answer(200, self.headers, self.body(idle_expires_at(entry, clock())))
+            self._told_for = entry.lives_until
+        return self._told
 
     def body(self, idle_expires_at: float) -> bytes:
         """The JSON of ``GET /api/session``, of one length always: Unix seconds have ten digits until 2286."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 import msgspec
+from sso_client.memory import Entry
+from sso_client.record import Session
 
 from sso.edge.answers import Answer
 
@@ -52,6 +54,8 @@ class WantBody(msgspec.Struct, frozen=True, gc=False):
     limit: int
 
 
+#: A look into memory for the session of a cookie value; None says nothing.
+Peek = Callable[[str], Entry[Session] | None]
 Want = WantSession | WantRegistry | WantBody
 WANT_REGISTRY = WantRegistry()
 

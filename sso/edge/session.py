@@ -10,8 +10,8 @@ from sso_client.record import Session
 
 from sso.edge.answers import NOTHING_MORE, Answer, error_answer
 from sso.edge.directory import wanted_directory
-from sso.edge.remembered import idle_expires_at, prepared
-from sso.edge.requests import Asked, Steps, WantSession
+from sso.edge.remembered import prepared
+from sso.edge.requests import Asked, Peek, Steps, WantSession
 from sso.errors import NotSignedIn, TryAgain
 from sso.sites import Site
 
@@ -40,10 +40,23 @@ def answer(edge: Edge, asked: Asked) -> Steps:
             entry = yield WantSession(value)
     except (StoreUnavailable, TryAgain) as error:
         return edge.refusal(TryAgain(str(error)), asked)
+    found = _told(edge, asked, entry)
+    return found if cors is NOTHING_MORE else found._replace(headers=found.headers + cors)
+
+
+def at_once(edge: Edge, asked: Asked, peek: Peek) -> Answer | None:
+    """What :func:`answer` would say if memory is enough to say it. None says nothing: ask."""
+    if asked.header("origin") is not None:
+        return None
+    value = edge.cookie(asked)
+    if value is None:
+        return _told(edge, asked, None)
+    entry = peek(value)
+    return None if entry is None else _told(edge, asked, entry)
+
+
+def _told(edge: Edge, asked: Asked, entry: Entry[Session] | None) -> Answer:
     site = edge.site_of_host(asked)
     if entry is None or (site is not None and entry.value.site != site.domain):
-        status, headers, body = edge.nobody[site or edge.sites.primary]
-    else:
-        found = prepared(entry)
-        status, headers, body = 200, found.headers, found.body(idle_expires_at(entry, edge.clock()))
-    return Answer(status, headers + cors if cors is not NOTHING_MORE else headers, body)
+        return edge.nobody[site or edge.sites.primary]
+    return prepared(entry).told(entry, edge.clock)

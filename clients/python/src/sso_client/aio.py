@@ -110,7 +110,12 @@ class AsyncTrackedReader(Generic[T]):
         finally:
             if ticket is not None:
                 memory.finish(key, ticket, entry if source in self._link.tracked else None)
+        if entry is not None:
+            self._loaded(key, entry)
         return entry
+
+    def _loaded(self, key: str, entry: Entry[T]) -> None:
+        """Redis told us of this entry."""
 
     def _spawn(self, call: Callable[[Any], object], argument: Any) -> None:
         task = asyncio.get_running_loop().create_task(_called(call, argument))
@@ -194,13 +199,11 @@ class AsyncSessionReader(AsyncTrackedReader[Session]):
                 return entry
         return self._remembered(key)
 
-    async def _load(self, key: str, *, active: bool) -> Entry[Session] | None:
-        entry = await super()._load(key, active=active)
-        if entry is not None and self._on_end is not None:
+    def _loaded(self, key: str, entry: Entry[Session]) -> None:
+        if self._on_end is not None:
             self._watched[key] = entry.value
             if len(self._watched) > self._most_watched:
                 self._watched.pop(next(iter(self._watched)), None)
-        return entry
 
     def _suspect(self, key: str | None) -> None:
         """Something changed (the link tells): have it confirmed in a task, the link must not wait."""

@@ -4,119 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
 
 import hiredis
 
-from sso_client.channel import BEAT, Channel, tracking_command
+from sso_client.aio_connection import Closed, Connection, open_connection
+from sso_client.channel import BEAT, tracking_command
 from sso_client.connections import Address, Target
 from sso_client.errors import StoreUnavailable
 from sso_client.link import PAUSES, SULK, WATCH
 from sso_client.nodes import map_for, redirection
 from sso_client.recall import Recall
-from sso_client.wire import LinkLost, TimedOut, checked, greeting, new_parser, pack, role_of, tls_context
+from sso_client.wire import LinkLost, TimedOut, pack
 
 log = logging.getLogger("sso_client")
 
 _ASKING: Final = pack("ASKING")
-
-
-class Closed(LinkLost):
-    """The other side closed the connection."""
-
-
-class Connection(asyncio.Protocol):
-    """A connected socket whose commands may be sent before earlier ones are answered."""
-
-    def __init__(self, address: Address, recall: Recall[Any]) -> None:
-        self.address = address
-        self.channel = Channel(recall, new_parser())
-        #: Done when the connection is of no more use; its result says why.
-        self.lost: asyncio.Future[LinkLost] = asyncio.get_running_loop().create_future()
-        self._transport: asyncio.Transport | None = None
-        self._pending: set[asyncio.Future[Any]] = set()
-        self._outbox: list[bytes] = []
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self.channel.feed(data)
-        except LinkLost as error:
-            self.drop(error)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.drop(Closed(f"{self.address} closed the connection{f': {exc}' if exc else ''}"))
-
-    def drop(self, error: LinkLost) -> None:
-        """Give the connection up; everybody who waits for a reply is told why."""
-        if self.lost.done():
-            return
-        self.lost.set_result(error)
-        if self._transport is not None:
-            self._transport.abort()
-        for future in self._pending:
-            if not future.done():
-                future.set_exception(type(error)(*error.args))
-        self._pending.clear()
-
-    def ask(self, command: bytes) -> asyncio.Future[Any]:
-        """Send a packed command with whatever else this turn of the loop sends; its reply to come."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if self.lost.done():
-            future.set_exception(self.lost.result())
-            return future
-
-        def answered(reply: Any) -> None:
-            self._pending.discard(future)
-            if not future.done():  # the request may have been cancelled
-                future.set_result(reply)
-
-        self._pending.add(future)
-        self.post(command, answered)
-        return future
-
-    def post(self, command: bytes, handler: Callable[[Any], None] | None = None) -> None:
-        """Send a command whose reply ``handler`` takes, or one for which the channel expects it already."""
-        if handler is not None:
-            self.channel.expect(handler)
-        if not self._outbox:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._outbox.append(command)
-
-    def _flush(self) -> None:
-        data = b"".join(self._outbox)
-        self._outbox.clear()
-        if self._transport is not None and not self.lost.done():
-            self._transport.write(data)
-
-
-async def open_connection(address: Address, target: Target, recall: Recall[Any]) -> tuple[Connection, bytes]:
-    """Connect and greet; returns the server's role too. Raises LinkLost."""
-    loop = asyncio.get_running_loop()
-    try:
-        if not address.port:
-            _, connection = await loop.create_unix_connection(
-                lambda: Connection(address, recall), address.host
-            )
-        else:
-            tls = tls_context(target)
-            _, connection = await loop.create_connection(
-                lambda: Connection(address, recall), *address, ssl=tls
-            )
-    except OSError as error:
-        raise LinkLost(f"{address}: {error}") from error
-    try:
-        replies = [connection.ask(command) for command in greeting(target, "sso_client-link")]
-        answers = [checked(reply) for reply in await asyncio.gather(*replies)]
-    except BaseException:
-        connection.drop(LinkLost("the greeting failed"))
-        raise
-    return connection, role_of(answers[0])
 
 
 def _ignore(reply: Any) -> None:
@@ -175,22 +81,50 @@ class AsyncLink:
 
         One round trip; asked again once when the connection broke meanwhile. Raises StoreUnavailable.
         """
+        command, address = pack("GET", key), self.map.node_of(key)
+        connection = self.connections.get(address) if address else None
+        if connection is None or connection.lost.done():
+            return await self._in_time(key, self._get(key, command, tries=2), self.timeout)
+        deadline = monotonic() + self.timeout
+        future = connection.ask(command)
+        timer = connection.give_up_later(future, self.timeout)
         try:
-            async with asyncio.timeout(self.timeout):
-                return await self._get(key, pack("GET", key))
+            reply = await future
+        except TimeoutError as error:
+            self._doubt(key)
+            raise StoreUnavailable("Redis did not answer in time") from error
+        except LinkLost:
+            return await self._in_time(key, self._get(key, command, tries=1), deadline - monotonic())
+        finally:
+            timer.cancel()
+        if not isinstance(reply, hiredis.ReplyError):
+            return reply, connection.address
+        return await self._in_time(key, self._settle(reply, connection, command), deadline - monotonic())
+
+    async def _in_time(
+        self, key: str, answer: Awaitable[tuple[Any, Address | None]], seconds: float
+    ) -> tuple[Any, Address | None]:
+        try:
+            async with asyncio.timeout(seconds):
+                return await answer
         except TimeoutError as error:
             self._doubt(key)
             raise StoreUnavailable("Redis did not answer in time") from error
         except LinkLost as error:
             raise StoreUnavailable(str(error)) from error
 
-    async def _get(self, key: str, command: bytes) -> tuple[Any, Address | None]:
+    async def _get(self, key: str, command: bytes, tries: int) -> tuple[Any, Address | None]:
         connection = await self._connection_for(key)
         try:
             reply = await connection.ask(command)
         except LinkLost:
-            connection = await self._connection_for(key)
-            reply = await connection.ask(command)
+            if tries > 1:
+                return await self._get(key, command, tries - 1)
+            raise
+        return await self._settle(reply, connection, command)
+
+    async def _settle(self, reply: Any, connection: Connection, command: bytes) -> tuple[Any, Address | None]:
+        """The reply and who gave it, once the cluster has nobody else to name."""
         there = redirection(reply, connection.address)
         if there is None:
             return reply, connection.address
