@@ -21,6 +21,7 @@ from tests.support.auth_server import AuthServer
 from tests.support.certificates import Certificates
 from tests.support.faults import RECOVERY, furnished, until
 from tests.support.redis_server import RedisServer
+from tests.support.tcp_proxy import TCPProxy
 
 KEYS = Keys("sso:")
 #: What a client sees of a worker that died: no answer.
@@ -34,15 +35,15 @@ TWO_WORKERS = {"SSO_WORKERS": "2", "SSO_THREADS": "4"}
 def served(
     tmp_path_factory: pytest.TempPathFactory, database: Path, certificates: Certificates
 ) -> Iterator[Furnished]:
-    """Two workers."""
+    """Two workers, some way from Redis: most of a sign-in is between one command and the next."""
     folder = tmp_path_factory.mktemp("hub")
-    with (
-        RedisServer() as redis,
-        AuthServer(
-            folder, redis=redis, database=database, certificates=certificates, env=TWO_WORKERS
-        ) as server,
-    ):
-        yield furnished(server)
+    with RedisServer() as redis, TCPProxy(("127.0.0.1", redis.port)) as line:
+        env = {**TWO_WORKERS, "SSO_REDIS_URL": line.url}
+        server = AuthServer(folder, redis=redis, database=database, certificates=certificates, env=env)
+        with server:
+            house = furnished(server)
+            line.delay = 0.005
+            yield house
 
 
 @pytest.fixture
@@ -110,12 +111,10 @@ def everybody_known(redis: RedisServer) -> None:
             if raw is None:
                 continue
             session = json.loads(raw)
-            index = client.zrange(KEYS.user(session["user"]["id"]), 0, -1)
-            assert session["sid"].encode() in index, "a live session that its user's index does not know"
-            named = client.hkeys(KEYS.signin(session["sid"]))
-            assert b"shared:" + key.rpartition(b":")[2] in named, (
-                "a live session that its sign-in does not name"
-            )
+            indexed = client.zscore(KEYS.user(session["user"]["id"]), session["sid"]) is not None
+            named = client.hexists(KEYS.signin(session["sid"]), b"shared:" + key.rpartition(b":")[2])
+            # It may have ended between our questions.
+            assert (indexed and named) or not client.exists(key), f"a live session, {indexed=}, {named=}"
 
 
 def who(house: Furnished, value: str) -> int:
@@ -148,7 +147,8 @@ def test_workers_killed_during_sign_ins_and_sign_outs_hide_no_session_and_lose_n
     assert {who(hub, value) for value in visitors.alive} == {200}, "what was acknowledged is there"
     assert {who(hub, value) for value in visitors.ended} == {401}, "what was ended is gone"
     last = hub.browser()
-    assert last.sign_in().status_code == 200
+    # Tries whose worker died count until the next success: there may be a wait.
+    until(lambda: last.sign_in().status_code == 200, 15, "one more sign-in")
     last.fetch_token()
     assert last.delete("/api/session?everywhere=1").status_code == 204
     until(lambda: not hub.keys("session:*"), PROVISIONAL_MS / 1000 + 1, "sign out everywhere reaches all")
@@ -209,7 +209,7 @@ def test_a_worker_killed_during_sign_out_everywhere_is_no_sign_out_and_the_next_
     dice = random.Random(11)
     for _ in range(4):
         last = hub.browser()
-        assert last.sign_in().status_code == 200
+        until(lambda: last.sign_in().status_code == 200, 15, "signed in")  # noqa: B023
         last.fetch_token()
         killer = threading.Timer(dice.uniform(0, 0.02), kill_all, [hub.server])
         killer.start()
