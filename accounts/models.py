@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from hashlib import sha256
 from typing import Any, ClassVar, cast
 from uuid import uuid4
@@ -54,6 +54,20 @@ class UserQuerySet(models.QuerySet["User"]):
                 forget_old_addresses(ids)
             identity_changed(ids)
         return count
+
+    def bulk_create(self, objs: Iterable[User], *args: Any, **kwargs: Any) -> list[User]:
+        """With ``update_conflicts`` it changes people who are there already, under ids that only the table knows."""
+        objs = list(objs)
+        for user in objs:
+            user.clean()
+        unique = kwargs.get("unique_fields") or ()
+        with transaction.atomic(using=self.db):
+            made = super().bulk_create(objs, *args, **kwargs)
+            if kwargs.get("update_conflicts"):
+                for field in unique or ("pk", "username", "email"):
+                    same = {f"{field}__in": [getattr(user, field) for user in objs]}
+                    identity_changed(self.model._base_manager.filter(**same).values_list("pk", flat=True))
+        return made
 
 
 class UserManager(BaseUserManager.from_queryset(UserQuerySet)["User"]):  # type: ignore[misc]

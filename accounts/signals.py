@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.models import Group
-from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
+from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 
+from accounts import memberships  # noqa: F401 - follows
 from accounts.models import User
 from sso.outbox import identity_changed
 
@@ -17,17 +18,10 @@ def _person_deleted(instance: User, **_: Any) -> None:
     identity_changed([instance.pk])
 
 
-@receiver(m2m_changed, sender=User.groups.through)
-def _membership_changed(
-    instance: User | Group, action: str, reverse: bool, pk_set: set[Any] | None, **_: Any
-) -> None:
-    if isinstance(instance, User):
-        if action in ("post_add", "post_remove", "post_clear"):
-            identity_changed([instance.pk])
-    elif reverse and action in ("post_add", "post_remove"):
-        identity_changed(pk_set or ())
-    elif reverse and action == "pre_clear":  # afterwards nobody knows who they were
-        identity_changed(_members(instance))
+@receiver(post_save, sender=User)
+def _person_loaded(instance: User, raw: bool, **_: Any) -> None:
+    if raw:  # ``loaddata`` passes by ``User.save``
+        identity_changed([instance.pk])
 
 
 @receiver(post_save, sender=Group)

@@ -42,7 +42,8 @@ def new_key() -> SecurityKey:
 def wanted(browser: Client, **body: Any) -> dict[str, Any]:
     answer = post(browser, **body)
     assert answer.status_code == 401, answer.content
-    return answer.json()["webauthn"]
+    asked: dict[str, Any] = answer.json()["webauthn"]
+    return asked
 
 
 def test_a_passkey_whose_pin_was_given_signs_in_alone(browser: Client, ada: User) -> None:
@@ -126,4 +127,6 @@ def test_a_passkey_of_an_earlier_sign_in_does_not_stand_in_for_the_factor_after_
 
 
 def mailed_code() -> str:
-    return str(re.findall(r"^\s*([A-Z0-9]{4,}(?:-[A-Z0-9]+)*)\s*$", mail.outbox[-1].body, re.MULTILINE)[0])
+    return str(
+        re.findall(r"^\s*([A-Z0-9]{4,}(?:-[A-Z0-9]+)*)\s*$", str(mail.outbox[-1].body), re.MULTILINE)[0]
+    )

@@ -18,6 +18,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.contrib.sessions.backends.base import UpdateError
+from django.core import serializers
 from django.core.management import call_command
 from django.db import connection
 from django.http import HttpResponse
@@ -366,7 +367,37 @@ REGROUPINGS: dict[str, tuple[Callable[[User], object], list[str]]] = {
     "group emptied": (lambda u: Group.objects.get(name="staff").user_set.clear(), []),
     "group renamed": (lambda u: _rename_group(), ["crew"]),
     "group deleted": (lambda u: Group.objects.get(name="staff").delete(), []),
+    "group renamed in bulk": (lambda u: Group.objects.filter(name="staff").update(name="crew"), ["crew"]),
+    "groups renamed in bulk": (lambda u: _rename_groups(), ["crew"]),
+    "memberships deleted": (lambda u: User.groups.through.objects.filter(user_id=u.pk).delete(), []),
+    "memberships moved": (lambda u: _move(u), ["ops"]),
+    "memberships added": (lambda u: _add_in_bulk(u), ["ops", "staff"]),
+    "loaded from a file": (lambda u: _load(u, groups=[]), []),
 }
+
+
+def _rename_groups() -> None:
+    group = Group.objects.get(name="staff")
+    group.name = "crew"
+    Group.objects.bulk_update([group], ["name"])
+
+
+def _move(user: User) -> None:
+    ops = Group.objects.create(name="ops")
+    User.groups.through.objects.filter(user_id=user.pk).update(group=ops)
+
+
+def _add_in_bulk(user: User) -> None:
+    through = User.groups.through
+    through.objects.bulk_create([through(user=user, group=Group.objects.create(name="ops"))])
+
+
+def _load(user: User, **fields: Any) -> None:
+    """What ``manage.py loaddata`` does with a file."""
+    (row,) = json.loads(serializers.serialize("json", [user]))
+    row["fields"] |= fields
+    for read in serializers.deserialize("json", json.dumps([row])):
+        read.save()
 
 
 def _rename_group() -> None:
@@ -401,7 +432,18 @@ ENDINGS: dict[str, Callable[[User], object]] = {
     "deleted in bulk": lambda user: User.objects.filter(username="ada").delete(),
     "password changed": change_password,
     "command": lambda user: call_command("end_sessions", "ADA@example.com"),
+    "disabled by loading a file": lambda user: _load(user, is_active=False),
+    "disabled by creating in bulk": lambda user: _create_again(user, is_active=False),
+    "password changed by loading a file": lambda user: _load(user, password="another"),
 }
+
+
+def _create_again(user: User, **fields: Any) -> None:
+    """An import that updates who is there already; the new objects have ids of their own."""
+    again = User(username=user.username, email=user.email, **fields)
+    User.objects.bulk_create(
+        [again], update_conflicts=True, unique_fields=["username"], update_fields=list(fields)
+    )
 
 
 @pytest.mark.asvs("7.4.2", "7.4.3", "7.4.5")

@@ -39,7 +39,9 @@ class SecurityKey:
     def belongs_to(self, user: User) -> Authenticator:
         """Enter it among the user's factors, as the page for adding one would."""
         public = AttestedCredentialData.create(
-            b"\0" * 16, self.id, ES256.from_cryptography_key(self.private.public_key())
+            b"\0" * 16,
+            self.id,
+            ES256.from_cryptography_key(self.private.public_key()),  # type: ignore[no-untyped-call]
         )
         made = AuthenticatorData.create(self._domain_hash, FLAG.UP | FLAG.UV | FLAG.AT, 0, public)
         response = {

@@ -1,0 +1,67 @@
+"""Bulk changes of groups and of who is in them: sessions follow those too.
+
+Django sends no signal for ``Group.objects.update(…)`` and for whatever is done to the table between people and
+groups (``User.groups.through``), ``user.groups.add(…)`` and its like included. All of them pass through a queryset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.auth.models import Group
+from django.db import models, transaction
+
+from accounts.models import User
+from sso.outbox import identity_changed
+
+
+class GroupQuerySet(models.QuerySet[Any]):
+    """Groups: a new name is told of everybody in them."""
+
+    def update(self, **kwargs: Any) -> int:
+        with transaction.atomic(using=self.db):
+            groups = list(self.values_list("pk", flat=True))
+            members = set(User.objects.filter(groups__in=groups).values_list("pk", flat=True))
+            count = super().update(**kwargs)
+            identity_changed(members)
+        return count
+
+
+class MembershipQuerySet(models.QuerySet[Any]):
+    """Rows of who is in which group."""
+
+    def update(self, **kwargs: Any) -> int:
+        with transaction.atomic(using=self.db):
+            rows, before = list(self.values_list("pk", flat=True)), self._people()
+            count = super().update(**kwargs)
+            after = self.model._default_manager.using(self.db).filter(pk__in=rows)
+            identity_changed(before.union(after.values_list("user_id", flat=True)))
+        return count
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        with transaction.atomic(using=self.db):
+            people = self._people()
+            done = super().delete()
+            identity_changed(people)
+        return done
+
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        with transaction.atomic(using=self.db):
+            made = super().bulk_create(objs, *args, **kwargs)
+            identity_changed({row.user_id for row in made})
+        return made
+
+    def _people(self) -> set[Any]:
+        return set(self.order_by().values_list("user_id", flat=True))
+
+
+def follow(model: type[models.Model], queryset: type[models.QuerySet[Any]]) -> None:
+    """Have every manager of ``model``, which is not ours, answer with our querysets."""
+    for manager in model._meta.local_managers:
+        manager._queryset_class = queryset  # type: ignore[attr-defined]
+    model._meta._expire_cache()  # type: ignore[attr-defined]
+
+
+follow(Group, GroupQuerySet)
+follow(User.groups.through, MembershipQuerySet)
