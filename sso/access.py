@@ -25,6 +25,8 @@ _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 _AMR = re.compile(r"[a-z0-9_.:-]{1,32}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LONGEST_PATTERN = 512
+#: Characters; longer paths are split each time: strangers choose them, and may choose thousands.
+_REMEMBERED = 128
 #: RFC 8176 methods by kind of factor; two kinds together are ``mfa``.
 _FACTORS = (
     frozenset({"pwd", "pin", "kba"}),
@@ -241,18 +243,22 @@ def _networks(texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
 
 def path_matches(pattern: str, path: str) -> bool:
     """Whether a normalised path falls under a pattern, whatever its letter case and final slash."""
-    return _wild(_segments(pattern), _segments(path), "**", _segment_matches)
+    split = _segments if len(path) <= _REMEMBERED else _split
+    return _wild(_segments(pattern), split(path), "**", _segment_matches)
 
 
 def _segment_matches(pattern: str, segment: str) -> bool:
     return _wild(pattern, segment, "*", str.__eq__)
 
 
-@lru_cache(maxsize=4096)
-def _segments(path: str) -> tuple[str, ...]:
+def _split(path: str) -> tuple[str, ...]:
     """Segments under canonical caseless matching (Unicode 3.13, D145), without the empty one at the end."""
     folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
     return tuple(folded.rstrip("/").split("/"))
+
+
+#: Patterns, and the paths that are asked for all the time.
+_segments = lru_cache(maxsize=4096)(_split)
 
 
 def _wild(pattern: Sequence[T], text: Sequence[T], star: T, same: Callable[[T, T], bool]) -> bool:

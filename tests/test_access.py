@@ -1,5 +1,6 @@
 """Access rules: what each line of a policy means, and that no spelling of a path gets round one."""
 
+import tracemalloc
 from ipaddress import ip_address
 
 import msgspec
@@ -412,3 +413,14 @@ def test_a_plain_segment_is_matched_by_itself_and_by_a_star(segment):
         return
     assert path_matches(rule.path, f"/{segment}")
     assert path_matches("/*", f"/{segment}")
+
+
+def test_paths_that_strangers_make_up_fill_no_memory():
+    tracemalloc.start()
+    try:
+        for number in range(500):
+            assert not path_matches("/admin/**", "/" + "/".join(f"{number:x}{n:x}" for n in range(1500)))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 5_000_000, f"{kept} bytes are kept of 500 long paths"

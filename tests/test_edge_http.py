@@ -115,6 +115,19 @@ def test_a_request_that_two_servers_could_read_differently_is_the_connections_la
     assert not said.endswith(b"<silent>")
 
 
+def test_fields_behind_a_body_are_no_headers(edge, ada):
+    """RFC 9110 §6.5.1: a proxy checks and removes headers, and may pass on trailers as they came."""
+    chunked = b"Transfer-Encoding: chunked\r\nTrailer: Cookie\r\n"
+    trailers = f"0\r\nCookie: {COOKIE}={ada}\r\nX-Forwarded-For: 192.0.2.9\r\n\r\n".encode()
+    said = edge.say(b"GET /api/session HTTP/1.1\r\nHost: a\r\n" + chunked + b"\r\n" + trailers + ask(ada))
+    assert said.startswith(b"HTTP/1.1 401 ")
+    assert said.count(b"HTTP/1.1 200 ") == 1, "what follows is a request of its own"
+    outside = [*forwarded("https://app1.example.test/office/x"), ("X-Forwarded-For", "198.51.100.1")]
+    head = "".join(f"{name}: {value}\r\n" for name, value in outside).encode()
+    line = b"GET /api/authz/forward-auth HTTP/1.1\r\nHost: a\r\n"
+    assert edge.say(line + head + chunked + b"\r\n" + trailers).startswith(b"HTTP/1.1 401 ")
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -238,6 +238,8 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name, asked = name.lower(), self._asked
+        if asked.method:
+            return  # behind the body: RFC 9110 §6.5.1 lets no trailer count as a header
         asked.lines += 1
         if name not in asked.fields:
             asked.fields[name] = value
