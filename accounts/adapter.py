@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.urls import reverse
 
-from accounts import logins
+from accounts import authentication, destinations, logins, words
 from accounts.canonical import canonical
 from sso import sign_ins
-from sso.errors import BadCredentials
+from sso.errors import BadCredentials, TooManyAttempts
 
 if TYPE_CHECKING:
     from django.http import HttpResponse
@@ -42,8 +47,30 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return False
 
     def is_safe_url(self, url: str | None) -> bool:
-        """Only paths on the hub itself; addresses of apps pass through ``accounts.destinations``."""
-        return bool(url) and cast(str, url).startswith("/") and not cast(str, url).startswith(("//", "/\\"))
+        """Addresses that ``accounts.destinations`` rebuilt before, of the hub and of registered apps."""
+        return bool(url) and destinations.is_ours(cast("HubRequest", context.request), cast(str, url))
+
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
+        return reverse("account")
+
+    def reauthenticate(self, user: AbstractBaseUser, password: str) -> bool:
+        """One way in: the same limits and the same work as on the sign-in page."""
+        address = cast("HubRequest", context.request).client_address
+        try:
+            return bool(authentication.check(address, user.get_username(), password).pk == user.pk)
+        except TooManyAttempts as refusal:
+            raise ValidationError(words.refusal(refusal), code="too_many_attempts") from None
+        except BadCredentials:
+            return False
+
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        """Who has a second factor confirms with it: a password alone never takes it away."""
+        methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        if not is_mfa_enabled(user, [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]):
+            return methods
+        factors = [method for method in methods if method["id"] != "reauthenticate"]
+        has_app = is_mfa_enabled(user, [Authenticator.Type.TOTP])
+        return factors if has_app else factors[::-1]
 
     def clean_username(self, username: str, shallow: bool = False) -> str:
         return cast(str, super().clean_username(canonical(username), shallow))

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from django.http import QueryDict
 
 from sso import registry_mirror, return_addresses
+from sso.errors import ReturnAddressRefused
 from sso.requests import HubRequest
 
 if TYPE_CHECKING:
@@ -34,6 +35,19 @@ def read(request: HubRequest, params: QueryDict) -> Destination | None:
     """
     raw = return_addresses.from_query(params)
     return None if raw is None else _resolve(request, raw, registry_mirror.current())
+
+
+def of(request: HubRequest, raw: str) -> Destination:
+    """Where ``raw`` leads. Raises as ``read`` does."""
+    return _resolve(request, raw, registry_mirror.current())
+
+
+def is_ours(request: HubRequest, address: str) -> bool:
+    """Whether somebody may be sent there as it stands: it was rebuilt before (``read``), and still may be."""
+    try:
+        return of(request, address).address in (address, f"{request.site.hub}{address}")
+    except ReturnAddressRefused:
+        return False
 
 
 def _resolve(request: HubRequest, raw: str, registry: Registry) -> Destination:

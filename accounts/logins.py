@@ -40,10 +40,15 @@ def begin(request: HubRequest, user: User, *, remember: bool, address: str) -> s
     Returns where the browser goes: ``address`` (a resolved return address), or the next step's page. Raises
     what ``sign_ins.start`` raises.
     """
-    vouch_for_address(user)
-    request.session[REMEMBER] = remember
+    prepare(request, user, remember=remember)
     login = Login(user=user, redirect_url=address)
     return str(perform_password_login(request, {"username": user.username}, login)["Location"])
+
+
+def prepare(request: HubRequest, user: User, *, remember: bool) -> None:
+    """Before the first step."""
+    vouch_for_address(user)
+    request.session[REMEMBER] = remember
 
 
 def count_only_the_last_proof(request: HubRequest, user: User) -> None:
@@ -61,6 +66,18 @@ def finish(request: HubRequest, user: User) -> None:
     carried = {name: request.session[name] for name in CARRIED if name in request.session}
     remember = bool(request.session.get(REMEMBER))
     sign_ins.start(request, user, remember=remember, amr=amr_of(records), carry=carried)
+
+
+def survive_password_change(request: HubRequest, user: User) -> None:
+    """Every sign-in made with the old password has ended; this browser's goes on as a new one.
+
+    It was proved just now with both passwords. How and when it was made stays as it was.
+    """
+    before = request.session.sign_in
+    if before is None:
+        return
+    carried = {name: request.session[name] for name in CARRIED if name in request.session}
+    sign_ins.start(request, user, remember=before.remember, amr=before.amr, carry=carried)
 
 
 def amr_of(records: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

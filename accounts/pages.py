@@ -19,7 +19,7 @@ from sso.errors import MethodNotAllowed
 from sso.requests import HubRequest
 
 Answer = TypeVar("Answer", bound=HttpResponseBase)
-View = Callable[[HubRequest], HttpResponseBase]
+View = Callable[..., HttpResponseBase]
 
 
 class SeeOther(HttpResponseRedirect):
@@ -69,9 +69,9 @@ def answers(*methods: str) -> Callable[[View], View]:
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def answer(request: HubRequest) -> HttpResponseBase:
+        def answer(request: HubRequest, **arguments: Any) -> HttpResponseBase:
             if request.method in allowed:
-                return view(request)
+                return view(request, **arguments)
             return respond(request, MethodNotAllowed(*allowed))
 
         # For the CSRF check, which leaves every other method to the 405.

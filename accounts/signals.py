@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.signals import password_changed, password_set
 from django.contrib.auth.models import Group
 from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 
-from accounts import memberships  # noqa: F401 - follows
+from accounts import (
+    logins,
+    memberships,  # noqa: F401 - follows
+)
 from accounts.models import User
 from sso.outbox import identity_changed
+from sso.requests import HubRequest
+
+
+@receiver(password_changed)
+@receiver(password_set)
+def _new_password(request: HubRequest, user: User, **_: Any) -> None:
+    logins.survive_password_change(request, user)
 
 
 @receiver(post_delete, sender=User)

@@ -4,14 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
 #: Longer input is refused before any work is done with it (CVE-2013-1443).
 MAX_LENGTH = 4096
+
+#: Characters of a password that stands alone, and of one with a second factor beside it (§3.1.1.1).
+ALONE, WITH_FACTOR = 15, 8
+_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+
+
+class MinimumLengthValidator:
+    """At least 15 characters, or 8 for who has a second factor. Checked whenever a password is chosen."""
+
+    def validate(self, password: str, user: AbstractBaseUser | None = None) -> None:
+        least = self.least(user)
+        if len(password) < least:
+            message = ngettext("Use at least %(n)d character.", "Use at least %(n)d characters.", least)
+            raise ValidationError(message % {"n": least}, code="password_too_short")
+
+    def least(self, user: AbstractBaseUser | None) -> int:
+        saved = user is not None and user.pk is not None
+        return WITH_FACTOR if saved and is_mfa_enabled(user, _FACTORS) else ALONE
+
+    def get_help_text(self) -> str:
+        rule = _("At least %(alone)d characters, or %(with)d with two-step sign-in.")
+        return str(rule % {"alone": ALONE, "with": WITH_FACTOR})
 
 
 class MaximumLengthValidator:

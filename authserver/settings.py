@@ -120,7 +120,7 @@ PASSWORD_HASHERS = [
 ]
 _RULES = "django.contrib.auth.password_validation."
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": _RULES + "MinimumLengthValidator", "OPTIONS": {"min_length": 15}},
+    {"NAME": "accounts.validators.MinimumLengthValidator"},
     {"NAME": "accounts.validators.MaximumLengthValidator"},
     {"NAME": _RULES + "CommonPasswordValidator"},
     {
@@ -137,19 +137,27 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_LOGIN_BY_CODE_ENABLED = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 5 * 60
 ACCOUNT_SESSION_REMEMBER = False
 # Until a mail server is named, mail is printed where the log goes: it loses no request.
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+ACCOUNT_FORMS = {
+    "change_password": "accounts.password_forms.Change",
+    "set_password": "accounts.password_forms.Set",
+    "reset_password_from_key": "accounts.password_forms.Reset",
+}
 LOGIN_REDIRECT_URL = "/"
 MFA_ADAPTER = "accounts.factors.FactorsAdapter"
 MFA_FORMS = {
+    "activate_totp": "accounts.factor_forms.ActivateTOTP",
     "authenticate_webauthn": "accounts.factor_forms.Authenticate",
     "login_webauthn": "accounts.factor_forms.Login",
     "reauthenticate_webauthn": "accounts.factor_forms.Reauthenticate",
     "add_webauthn": "accounts.factor_forms.Add",
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_RECOVERY_CODES_SHOW_ONCE = True
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TRUST_ENABLED = True
 MFA_TRUST_COOKIE_NAME = "__Host-sso_trust"

@@ -284,7 +284,7 @@ def test_a_demand_that_cannot_be_read_is_never_waved_through(signed_in: Visitor,
 @pytest.mark.asvs("6.2.6", "6.2.7")
 def test_the_fields_tell_password_managers_what_they_are(visitor: Visitor) -> None:
     page = shown(visitor.get("/login/"))
-    assert page.one("input", name="username").attributes["autocomplete"] == "username"
+    assert page.one("input", name="username").attributes["autocomplete"] == "username webauthn"
     password = page.one("input", name="password").attributes
     assert (password["type"], password["autocomplete"]) == ("password", "current-password")
     assert not {"onpaste", "maxlength", "value"} & password.keys()

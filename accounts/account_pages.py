@@ -1,0 +1,84 @@
+"""``/account/``: who I am here, and where I am signed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponseBase
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.borrowed import confirm_first, fresh
+from accounts.forms import ProfileForm
+from accounts.pages import answers, page, see_other
+from sso import sign_in_store, sign_ins
+from sso.api.devices import device_name
+from sso.requests import HubRequest
+
+if TYPE_CHECKING:
+    from accounts.models import User
+    from sso.sign_in_store import SignIn
+
+
+@answers("GET", "POST")
+@login_required
+def profile(request: HubRequest) -> HttpResponseBase:
+    """``/account/`` — username and name; the name can be changed, and apps hear of it at once."""
+    user = cast("User", request.user)
+    form = ProfileForm(request.POST if request.method == "POST" else None, instance=user)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, _("Saved."))
+        return see_other(reverse("account"))
+    return page(request, "accounts/profile.html", {"form": form}, status=400 if form.errors else 200)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One sign-in as a person reads it. Times are Unix seconds."""
+
+    sid: str
+    device: str
+    ip: str
+    began: int
+    last_seen: int
+    here: bool
+
+
+@answers("GET", "POST")
+@login_required
+def sessions(request: HubRequest) -> HttpResponseBase:
+    """``/account/sessions/`` — where I am signed in; ``POST`` ends one (``sid``) or all others."""
+    here = sign_ins.of_request(request)
+    if here is None:
+        return confirm_first(request)
+    if request.method == "POST":
+        return _end(request, here=here)
+    places = [_place(one, here.sid) for one in sign_ins.listing(here.user_id)]
+    places.sort(key=lambda place: (not place.here, -place.last_seen))
+    return page(request, "accounts/sessions.html", {"places": places, "others": len(places) - 1})
+
+
+@fresh
+def _end(request: HubRequest, here: SignIn) -> HttpResponseBase:
+    """Somebody's own sign-ins only: a ``sid`` of anybody else is as good as one that has ended."""
+    sid = request.POST.get("sid")
+    ended = sign_ins.end_all(here.user_id, except_sid=here.sid) if sid is None else _end_one(sid, here)
+    said = ngettext("%(n)d sign-in has ended.", "%(n)d sign-ins have ended.", ended) % {"n": ended}
+    messages.success(request, said)
+    return see_other(reverse("account_sessions"))
+
+
+def _end_one(sid: str, here: SignIn) -> int:
+    found = sign_in_store.get(sid)
+    mine = found is not None and found.user_id == here.user_id and sid != here.sid
+    return int(mine and sign_ins.end(sid, here.user_id))
+
+
+def _place(one: SignIn, here: str) -> Place:
+    device = device_name(one.user_agent)
+    return Place(one.sid, device, one.ip, one.created, one.last_seen, one.sid == here)

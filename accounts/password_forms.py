@@ -1,0 +1,48 @@
+"""Choosing a password: typed once, for it can be looked at; the old one is asked for under the sign-in's limits."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from allauth.account.adapter import get_adapter
+from allauth.account.forms import ChangePasswordForm, ResetPasswordKeyForm, SetPasswordForm
+from django.forms import Field
+from django.utils.translation import gettext_lazy as _
+
+from accounts.authentication import LONGEST_PASSWORD
+from accounts.validators import MinimumLengthValidator
+
+
+class _TypedOnce:
+    fields: dict[str, Field]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        del self.fields["password2"]
+        new = self.fields["password1"]
+        new.label = _("New password")
+        least = MinimumLengthValidator().least(getattr(self, "user", None))
+        new.help_text = _(
+            "At least %(n)d characters; a few words that do not belong together are good."
+            " Common passwords and your own name are refused."
+        ) % {"n": least}
+        new.widget.attrs |= {"data-strength": str(least), "maxlength": str(LONGEST_PASSWORD)}
+
+
+class Change(_TypedOnce, ChangePasswordForm):  # type: ignore[misc]
+    """With the old password."""
+
+    def clean_oldpassword(self) -> str:
+        """The same throttle as on the sign-in page: this form is no place to guess at."""
+        old = cast(str, self.cleaned_data.get("oldpassword", ""))
+        if not get_adapter().reauthenticate(self.user, old):
+            raise get_adapter().validation_error("enter_current_password")
+        return old
+
+
+class Set(_TypedOnce, SetPasswordForm):  # type: ignore[misc]
+    """For who has none yet."""
+
+
+class Reset(_TypedOnce, ResetPasswordKeyForm):  # type: ignore[misc]
+    """By the link from a mail."""
