@@ -86,7 +86,7 @@ def start(
         request.session.save()
         cookie = publish(sign_in, request.site.domain)
     except BaseException:
-        _undo(sign_in)
+        _undo(request, sign_in)
         raise
     request.shared_cookie_to_set = cookie
     for sid in previous:
@@ -130,10 +130,11 @@ def _make_room(new: SignIn) -> None:
         end_many(others[MOST_SIGN_INS - 1 :], new.user_id)
 
 
-def _undo(sign_in: SignIn) -> None:
+def _undo(request: HubRequest, sign_in: SignIn) -> None:
     """Leave nothing of a sign-in that failed half-way. Its secrets were never shown to anybody."""
     try:
         end(sign_in.sid, sign_in.user_id)
+        request.session.flush()  # may have been written after somebody else had ended the sign-in
     except Exception:
         log.warning("sign_in_undo_failed sid=%s", sign_in.sid)
 

@@ -247,7 +247,7 @@ def test_ten_thousand_sign_ins_of_one_person_are_listed_in_part_and_ended_in_two
             for _ in range(500):
                 sid, shared, hub = secrets.token_urlsafe(16), secrets.token_hex(32), secrets.token_hex(32)
                 other = {**mine, b"hub": hub, b"created": 1, f"shared:{shared}": "example.test 1"}
-                pipe.zadd(index, {sid: session["exp"] - 60})
+                pipe.zadd(index, {sid: session["exp"] + 60})
                 pipe.hset(KEYS.signin(sid), mapping=other)
                 pipe.set(KEYS.session(shared), raw.replace(session["sid"].encode(), sid.encode()), ex=3600)
                 pipe.set(KEYS.hub(hub), "{}", ex=3600)
