@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import msgspec
 from django.core.exceptions import ValidationError
@@ -14,6 +14,9 @@ from sso.access import AccessPolicy
 from sso.origins import Origin
 from sso.registry import App
 from sso.return_addresses import registered_form
+
+#: What a list of names or addresses may hold.
+_Texts = list[Annotated[str, msgspec.Meta(min_length=1)]]
 
 
 def _strings() -> models.JSONField[Any, Any]:
@@ -52,6 +55,7 @@ class RelyingApp(models.Model):
 
     def clean(self) -> None:
         """Put origins in canonical form; refuse what is not one, and an origin that another app has."""
+        self._clean_lists()
         errors: dict[str, list[str]] = {}
         self.origins = _canonical_origins(self.origins, errors)
         others = RelyingApp.objects.exclude(pk=self.pk)
@@ -65,6 +69,14 @@ class RelyingApp(models.Model):
             errors["access"] = [str(error)]
         if errors:
             raise ValidationError(cast(Any, errors))
+
+    def _clean_lists(self) -> None:
+        """One entry that readers of the registry do not expect would make all apps unknown to them."""
+        try:
+            for field in ("origins", "return_addresses", "groups", "secret_hashes"):
+                setattr(self, field, msgspec.convert(getattr(self, field), _Texts))
+        except msgspec.ValidationError as error:
+            raise ValidationError({field: [f"A list of texts is needed: {error}."]}) from None
 
     def _clean_addresses(self, errors: dict[str, list[str]]) -> None:
         """Addresses in the spelling they are compared in; each at an origin of this app."""
