@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
 from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
@@ -13,8 +12,9 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import reverse
 
-from accounts import authentication, destinations, logins, words
+from accounts import authentication, destinations, logins, registration, words
 from accounts.canonical import canonical
+from accounts.mail.mailing import MailingAdapter
 from sso import sign_ins
 from sso.errors import BadCredentials, TooManyAttempts
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sso.requests import HubRequest
 
 
-class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+class AccountAdapter(MailingAdapter):
     """allauth's flows, our sign-ins: there is one way in and one way out."""
 
     def pre_login(self, request: HttpRequest, user: AbstractBaseUser, **kwargs: Any) -> HttpResponse | None:
@@ -44,7 +44,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         raise BadCredentials("disabled during sign-in")
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        return False
+        return registration.is_open()
 
     def is_safe_url(self, url: str | None) -> bool:
         """Addresses that ``accounts.destinations`` rebuilt before, of the hub and of registered apps."""

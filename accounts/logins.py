@@ -13,6 +13,7 @@ from allauth.account.authentication import get_authentication_records
 from allauth.account.internal.flows.login import AUTHENTICATION_METHODS_SESSION_KEY, perform_password_login
 from allauth.account.models import EmailAddress, Login
 
+from accounts import new_browsers
 from sso import sign_ins
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def finish(request: HubRequest, user: User) -> None:
     carried = {name: request.session[name] for name in CARRIED if name in request.session}
     remember = bool(request.session.get(REMEMBER))
     sign_ins.start(request, user, remember=remember, amr=amr_of(records), carry=carried)
+    new_browsers.notice(request, user)
 
 
 def survive_password_change(request: HubRequest, user: User) -> None:

@@ -164,3 +164,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def get_session_auth_fallback_hash(self) -> Iterator[str]:
         return iter(())
+
+
+# Mail, invitations and known browsers have tables of their own.
+from accounts import records  # noqa: E402, F401

@@ -40,6 +40,13 @@ ADDRESS_INTERVAL = 10
 #: Seconds for which an address stays known to an account after it last signed in from there.
 KNOWN = 30 * 24 * 60 * 60
 
+#: Mails to one mailbox in one go, and seconds until each is given back: 5, then 12 an hour.
+MAILBOX_BURST = 5
+MAILBOX_INTERVAL = 5 * 60
+#: The same for whoever asks, by address: one office may share one.
+MAIL_BURST = 20
+MAIL_INTERVAL = 60
+
 #: KEYS[1] a hash of ``tries``, ``until`` and ``at`` (milliseconds by the server's clock).
 #: ARGV: must the key exist, free tries, first wait, longest wait, memory (ms).
 #: Returns -1 when the key had to exist and does not, 0 when admitted, else the milliseconds to wait.
@@ -150,6 +157,16 @@ def _refuse_if(wait: int, what: str) -> None:
         raise TooManyAttempts(f"too many attempts by {what}", retry_after=ceil(wait / 1000))
 
 
+def admit_mail(email: str, address: str) -> None:
+    """Let somebody ask for one mail to ``email``, whoever has that address: nobody's mailbox can be flooded.
+
+    Raises ``TooManyAttempts``, for a known address and an unknown one alike.
+    """
+    sender, mailbox = _key("mail-from", network_of(address)), _key("mail-to", canonical(email))
+    _refuse_if(_take(sender, 1, MAIL_BURST, MAIL_INTERVAL), "mail asked for by address")
+    _refuse_if(_take(mailbox, 1, MAILBOX_BURST, MAILBOX_INTERVAL), "mail to one mailbox")
+
+
 # -- who is counted
 
 
@@ -189,6 +206,7 @@ def _admit(key: str, *, must_exist: bool) -> int:
         return cast(int, redis.eval(_ADMIT, 1, key, int(must_exist), *map(int, limits)))
 
 
-def _take(key: str, count: int) -> int:
+def _take(key: str, count: int, burst: int | None = None, interval: int | None = None) -> int:
+    burst, interval = burst or ADDRESS_BURST, interval or ADDRESS_INTERVAL
     with answering() as redis:
-        return cast(int, redis.eval(_TAKE, 1, key, ADDRESS_BURST, int(ADDRESS_INTERVAL * 1000), count))
+        return cast(int, redis.eval(_TAKE, 1, key, burst, int(interval * 1000), count))

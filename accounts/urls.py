@@ -24,7 +24,6 @@ urlpatterns = [
     path("login/factor/", step(steps.second_factor), name="mfa_authenticate"),
     path("login/trust/", step(mfa.trust), name="mfa_trust"),
     path("login/passkey/", borrowed(passkeys.sign_in), name="mfa_login_webauthn"),
-    path("signup/", borrowed(account.signup), name="account_signup"),
     path("password/reset/", borrowed(account.password_reset), name="account_reset_password"),
     path("password/reset/done/", borrowed(account.password_reset_done), name="account_reset_password_done"),
     re_path(

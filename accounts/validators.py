@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
+
+#: Letters and digits that must be left of a password without the words that everybody would guess here.
+LEFT_OVER = 8
 
 #: Longer input is refused before any work is done with it (CVE-2013-1443).
 MAX_LENGTH = 4096
@@ -48,3 +54,25 @@ class MaximumLengthValidator:
 
     def get_help_text(self) -> str:
         return str(_("Your password can have at most %(max)d characters.") % {"max": MAX_LENGTH})
+
+
+class ContextWordsValidator:
+    """Words that anybody would try here first are worth nothing: the service, its sites, one's own names."""
+
+    def validate(self, password: str, user: AbstractBaseUser | None = None) -> None:
+        rest = password.casefold()
+        for word in sorted(set(_words(user)), key=len, reverse=True):
+            rest = rest.replace(word, "")
+        if rest != password.casefold() and len(re.sub(r"[\W_]", "", rest)) < LEFT_OVER:
+            raise ValidationError(self.get_help_text(), code="password_context")
+
+    def get_help_text(self) -> str:
+        return str(_("Your password cannot be made of your own name or the name of this service."))
+
+
+def _words(user: AbstractBaseUser | None) -> Iterator[str]:
+    """Of four letters or more, case-folded."""
+    sources = [str(settings.SSO_BRAND), *(site.domain for site in settings.SSO_SITES)]
+    sources += [str(getattr(user, name, "") or "") for name in ("username", "email", "name")]
+    for source in sources:
+        yield from (word for word in re.split(r"[\W_]+", source.casefold()) if len(word) >= 4)

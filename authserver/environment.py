@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
+from email.utils import formataddr, parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -23,6 +24,7 @@ from pydantic_settings import (
 )
 from sso_client import connections
 
+from authserver.mail_address import MailServer
 from sso.origins import is_beneath
 from sso.proxies import TrustedProxies
 from sso.sites import Sites, check_cookie_domain
@@ -30,7 +32,9 @@ from sso.sites import Sites, check_cookie_domain
 PROJECT: Final = Path(__file__).resolve().parent.parent
 
 #: Variables whose values are never shown, and which may be given as ``NAME_FILE``.
-SECRETS: Final = frozenset({"SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "SSO_REDIS_URL"})
+SECRETS: Final = frozenset(
+    {"SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "SSO_REDIS_URL", "SSO_MAIL_URL"}
+)
 
 #: Browsers keep no cookie longer than 400 days (RFC 6265bis §5.5).
 LONGEST_COOKIE: Final = 400 * 86_400
@@ -125,6 +129,26 @@ def _parse_database_url(text: str) -> str:
         raise ValueError(f"not a database address. {remedy}") from None
     if not engine.endswith((".sqlite3", ".postgresql")):
         raise ValueError(f"neither PostgreSQL nor SQLite. {remedy}")
+    return text
+
+
+def _parse_registration(text: str) -> str:
+    if text not in ("off", "open", "invitation"):
+        raise ValueError("none of off, open and invitation. Write one of them")
+    return text
+
+
+def _parse_sender(text: str) -> str:
+    """A mailbox, with a name if wanted (RFC 5322 §3.4); empty: made up from the primary site."""
+    name, address = parseaddr(text)
+    if text and not (text.isprintable() and re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", address)):
+        raise ValueError("not an address to send from. Write Example <no-reply@example.com>")
+    return formataddr((name, address)) if text else ""
+
+
+def _parse_brand(text: str) -> str:
+    if not text.isprintable() or len(text) > 60:
+        raise ValueError("too long for a name, or not printable. Write at most 60 characters")
     return text
 
 
@@ -242,6 +266,26 @@ class Environment(BaseSettings):
     trusted_proxies: Annotated[TrustedProxies, BeforeValidator(TrustedProxies.parse)] = _variable(
         "SSO_TRUSTED_PROXIES"
     )
+
+    #: What people read as the name of this service.
+    brand: Annotated[str, BeforeValidator(_parse_brand)] = _variable("SSO_BRAND", "Single sign-on")
+    #: Who may make themselves an account: ``off``, ``open`` (everybody) or ``invitation``.
+    registration: Annotated[str, BeforeValidator(_parse_registration)] = _variable("SSO_REGISTRATION", "off")
+    #: Whether people may delete their own account.
+    account_deletion: Annotated[bool, BeforeValidator(_parse_bool)] = _variable("SSO_ACCOUNT_DELETION", "off")
+    #: The mail server.
+    mail_url: Annotated[MailServer, BeforeValidator(MailServer.parse), Readable] = _variable(
+        "SSO_MAIL_URL", "console://"
+    )
+    #: Who mail is from; empty until ``_sender_of_the_primary_site``.
+    mail_from: Annotated[str, BeforeValidator(_parse_sender)] = _variable("SSO_MAIL_FROM")
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender_of_the_primary_site(cls, value: str, info: ValidationInfo) -> str:
+        sites: Sites | None = info.data.get("sites")
+        brand = str(info.data.get("brand", ""))
+        return value or (formataddr((brand, f"no-reply@{sites.primary.domain}")) if sites else "")
 
     @field_validator("database_url")
     @classmethod

@@ -32,6 +32,9 @@ SSO_IDLE_TIMEOUT = env.idle_timeout
 SSO_ABSOLUTE_LIFETIME = env.absolute_lifetime
 SSO_REMEMBER_LIFETIME = env.remember_lifetime
 SSO_TRUSTED_PROXIES = env.trusted_proxies
+SSO_BRAND = env.brand
+SSO_REGISTRATION = env.registration
+SSO_ACCOUNT_DELETION = env.account_deletion
 
 INSTALLED_APPS = [
     "accounts",
@@ -83,7 +86,6 @@ TEMPLATES = [
         },
     }
 ]
-SSO_BRAND = "Single sign-on"
 
 # -- stores
 
@@ -127,6 +129,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NAME": _RULES + "UserAttributeSimilarityValidator",
         "OPTIONS": {"user_attributes": ["username", "email", "name"]},
     },
+    {"NAME": "accounts.validators.ContextWordsValidator"},
 ]
 
 # -- the steps of a sign-in (django-allauth)
@@ -140,14 +143,17 @@ ACCOUNT_LOGIN_BY_CODE_ENABLED = True
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 5 * 60
 ACCOUNT_SESSION_REMEMBER = False
-# Until a mail server is named, mail is printed where the log goes: it loses no request.
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 ACCOUNT_FORMS = {
     "change_password": "accounts.password_forms.Change",
     "set_password": "accounts.password_forms.Set",
     "reset_password_from_key": "accounts.password_forms.Reset",
+    "reset_password": "accounts.recovery.AskForReset",
+    "request_login_code": "accounts.recovery.AskForCode",
 }
 LOGIN_REDIRECT_URL = "/"
+# Asking for mail is limited by accounts.throttle, one atomic step for each mailbox and each address.
+ACCOUNT_RATE_LIMITS = {"reset_password": "", "request_login_code": ""}
+PASSWORD_RESET_TIMEOUT = 60 * 60
 MFA_ADAPTER = "accounts.factors.FactorsAdapter"
 MFA_FORMS = {
     "activate_totp": "accounts.factor_forms.ActivateTOTP",
@@ -163,6 +169,17 @@ MFA_TRUST_ENABLED = True
 MFA_TRUST_COOKIE_NAME = "__Host-sso_trust"
 MFA_TRUST_COOKIE_SECURE = True
 MFA_TRUST_COOKIE_HTTPONLY = True
+
+# -- mail
+
+EMAIL_BACKEND = (
+    "django.core.mail.backends." + ("console" if env.mail_url.prints else "smtp") + ".EmailBackend"
+)
+EMAIL_HOST, EMAIL_PORT = env.mail_url.host, env.mail_url.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = env.mail_url.username, env.mail_url.password
+EMAIL_USE_TLS, EMAIL_USE_SSL = env.mail_url.use_tls, env.mail_url.use_ssl
+EMAIL_TIMEOUT = 10  # seconds, in the sender's thread: no request waits for mail
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.mail_from
 
 # -- sessions and cookies; every cookie but the shared one stays on the hub's host
 

@@ -1,6 +1,7 @@
 from django.urls import include, path
 
 urlpatterns = [
+    path("", include("accounts.mail_urls")),
     path("", include("accounts.urls")),
     path("", include("sso.api.urls")),
 ]

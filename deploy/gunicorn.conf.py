@@ -102,6 +102,8 @@ def when_ready(server: Any) -> None:  # noqa: ARG001 - gunicorn's signature
 def post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """The hub follows what Redis missed while it was away, also before anybody asks for a page."""
     if "authserver.wsgi" in sys.modules:
+        from accounts.mail.sender import sender
         from sso import registry_mirror
 
         registry_mirror.start()
+        sender.start()

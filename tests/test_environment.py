@@ -195,7 +195,8 @@ def test_printing_the_environment_shows_no_secret(read):
 def test_a_secret_may_come_from_a_file(read, tmp_path):
     for name in SECRETS:
         (tmp_path / name).write_text(
-            {"SECRET_KEY": KEY, "SSO_REDIS_URL": "unix:///r.sock"}.get(name, "") + "\n"
+            {"SECRET_KEY": KEY, "SSO_REDIS_URL": "unix:///r.sock", "SSO_MAIL_URL": "smtps://h"}.get(name, "")
+            + "\n"
         )
     (tmp_path / "DATABASE_URL").write_text("postgresql://u:p@h/d\r\n")
     (tmp_path / "SECRET_KEY_FALLBACKS").write_text("one\ntwo\n")

@@ -1,0 +1,78 @@
+"""The thread that sends: one in each process that serves the hub, started by the first letter or with the process.
+
+Each looks whenever a letter is put into the outbox here, and every :data:`POLL` seconds for what others left.
+A mail server that is dead or hangs holds up this thread alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+
+from django.db import DatabaseError, close_old_connections, connection
+
+from accounts.mail import outbox
+
+log = logging.getLogger("sso.mail")
+
+#: Seconds between two looks when nobody says that there is something.
+POLL = 20.0
+#: Seconds after a letter was put in: the request that did so is answered first.
+SETTLE = 0.1
+#: Seconds to leave a failing mail server alone.
+PAUSE = 15.0
+
+
+class Sender:
+    """One process's sender. Nothing happens before ``serve``: commands and tests send when they say so."""
+
+    def __init__(self) -> None:
+        self._serving = False
+        self._pid = 0
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+
+    def serve(self) -> None:
+        """This process serves people: the first letter starts the thread. Safe before a fork."""
+        if not self._serving:
+            self._serving = True
+            outbox._on_put.append(self.wake)
+
+    def start(self) -> None:
+        """Start the thread now, for what an earlier process left. After a fork, once a process."""
+        with self._lock:
+            if self._pid == os.getpid():
+                return
+            self._pid = os.getpid()
+            self._wake = threading.Event()
+            threading.Thread(target=self._run, name="mail", daemon=True).start()
+
+    def wake(self) -> None:
+        self.start()
+        self._wake.set()
+
+    def _run(self) -> None:
+        while True:
+            pause = self._round()
+            if pause:
+                threading.Event().wait(pause)
+            elif self._wake.wait(POLL):
+                threading.Event().wait(SETTLE)
+            self._wake.clear()
+
+    def _round(self) -> float:
+        """Send what is due; returns the seconds to leave the mail server alone."""
+        close_old_connections()
+        try:
+            return PAUSE if outbox.send_due().server_down else 0.0
+        except DatabaseError as error:
+            log.warning("mail_outbox_unreachable: %s", type(error).__name__)
+            connection.close()
+            return PAUSE
+        except Exception:
+            log.exception("mail_sender_failed")
+            return PAUSE
+
+
+sender = Sender()
