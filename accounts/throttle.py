@@ -15,7 +15,7 @@ same, so the throttle does not tell which ones do. ASVS 5.0 6.3.1, NIST SP 800-6
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
 from math import ceil
 from typing import cast
@@ -46,25 +46,30 @@ MAILBOX_INTERVAL = 5 * 60
 #: The same for whoever asks, by address: one office may share one.
 MAIL_BURST = 20
 MAIL_INTERVAL = 60
+#: Sign-ins of several steps that one address begins in one go, and seconds until each is given back: each is kept
+#: for a quarter of an hour, whether it is ever finished or not.
+BEGINNINGS_BURST = 120
+BEGINNINGS_INTERVAL = 1
 
 #: KEYS[1] a hash of ``tries``, ``until`` and ``at`` (milliseconds by the server's clock).
 #: ARGV: must the key exist, free tries, first wait, longest wait, memory (ms).
-#: Returns -1 when the key had to exist and does not, 0 when admitted, else the milliseconds to wait.
+#: Returns -1 when the key had to exist and does not, 0 when admitted, else the milliseconds to wait; then when it
+#: was admitted.
 _ADMIT = """
-if ARGV[1] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+if ARGV[1] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then return {-1, 0} end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local free, first, longest, memory = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local kept = redis.call('HMGET', KEYS[1], 'tries', 'until', 'at')
 local tries, till, at = tonumber(kept[1]) or 0, tonumber(kept[2]) or 0, tonumber(kept[3]) or 0
-if till > now then return math.min(till - now, longest) end
+if till > now then return {math.min(till - now, longest), 0} end
 if now - at > memory then tries = 0 end
 tries = tries + 1
 local wait = 0
 if tries >= free then wait = math.min(longest, first * 2 ^ math.min(tries - free, 40)) end
 redis.call('HSET', KEYS[1], 'tries', tries, 'until', now + wait, 'at', now)
 if ARGV[1] == '0' then redis.call('PEXPIRE', KEYS[1], memory) end
-return 0
+return {0, now}
 """
 
 #: Makes an address known to an account, for ARGV[1] seconds, with a fresh count.
@@ -73,10 +78,12 @@ redis.call('HSET', KEYS[1], 'tries', 0, 'until', 0)
 return redis.call('EXPIRE', KEYS[1], ARGV[1])
 """
 
-#: Undoes one admission of _ADMIT whose password was never looked at.
+#: Undoes one admission of _ADMIT, of the moment ARGV[1], whose password was never looked at. The wait that another
+#: one has caused since stays: or tries that come to nothing would shorten it for those that do not.
 _WITHDRAW = """
 local tries = tonumber(redis.call('HGET', KEYS[1], 'tries'))
-if tries and tries > 0 then redis.call('HSET', KEYS[1], 'tries', tries - 1, 'until', 0) end
+if tries and tries > 0 then redis.call('HSET', KEYS[1], 'tries', tries - 1) end
+if tries and redis.call('HGET', KEYS[1], 'at') == ARGV[1] then redis.call('HSET', KEYS[1], 'until', 0) end
 return 0
 """
 
@@ -104,6 +111,8 @@ class Attempt:
     address_key: str
     pair_key: str
     known: bool
+    #: When it was admitted, milliseconds by the server's clock.
+    at: int = 0
 
     def succeeded(self) -> None:
         """The password was right: the count it was admitted by starts afresh, and the address is known.
@@ -120,7 +129,7 @@ class Attempt:
     def withdraw(self) -> None:
         """No password was looked at after all, so it was no try. Raises ``StoreUnavailable``."""
         with answering() as redis:
-            redis.eval(_WITHDRAW, 1, self.pair_key if self.known else self.account_key)
+            redis.eval(_WITHDRAW, 1, self.pair_key if self.known else self.account_key, str(self.at))
         if not self.known:
             _take(self.address_key, -1)
 
@@ -136,20 +145,20 @@ def admit(account: str, address: str) -> Attempt:
     attempt = Attempt(
         _key("account", account), _key("address", network), _key("pair", account, network), known=True
     )
-    wait = _admit(attempt.pair_key, must_exist=True)
+    wait, at = _admit(attempt.pair_key, must_exist=True)
     if wait == _UNKNOWN:
         return _admit_stranger(attempt)
     _refuse_if(wait, "account at a known address")
-    return attempt
+    return replace(attempt, at=at)
 
 
 def _admit_stranger(attempt: Attempt) -> Attempt:
     _refuse_if(_take(attempt.address_key, 1), "address")
-    wait = _admit(attempt.account_key, must_exist=False)
+    wait, at = _admit(attempt.account_key, must_exist=False)
     if wait:
         _take(attempt.address_key, -1)
     _refuse_if(wait, "account")
-    return Attempt(attempt.account_key, attempt.address_key, attempt.pair_key, known=False)
+    return replace(attempt, known=False, at=at)
 
 
 def _refuse_if(wait: int, what: str) -> None:
@@ -165,6 +174,15 @@ def admit_mail(email: str, address: str) -> None:
     sender, mailbox = _key("mail-from", network_of(address)), _key("mail-to", canonical(email))
     _refuse_if(_take(sender, 1, MAIL_BURST, MAIL_INTERVAL), "mail asked for by address")
     _refuse_if(_take(mailbox, 1, MAILBOX_BURST, MAILBOX_INTERVAL), "mail to one mailbox")
+
+
+def admit_beginning(address: str) -> None:
+    """Let somebody begin a sign-in of several steps: strangers cannot fill Redis with unfinished ones.
+
+    Raises ``TooManyAttempts`` and ``StoreUnavailable``.
+    """
+    key = _key("beginnings", network_of(address))
+    _refuse_if(_take(key, 1, BEGINNINGS_BURST, BEGINNINGS_INTERVAL), "beginnings by address")
 
 
 # -- who is counted
@@ -200,10 +218,11 @@ def _key(kind: str, *parts: str) -> str:
 # -- the two scripts
 
 
-def _admit(key: str, *, must_exist: bool) -> int:
+def _admit(key: str, *, must_exist: bool) -> tuple[int, int]:
     limits = (FREE, FIRST_WAIT * 1000, LONGEST_WAIT * 1000, MEMORY * 1000)
     with answering() as redis:
-        return cast(int, redis.eval(_ADMIT, 1, key, int(must_exist), *map(int, limits)))
+        wait, at = redis.eval(_ADMIT, 1, key, int(must_exist), *map(int, limits))
+    return wait, at
 
 
 def _take(key: str, count: int, burst: int | None = None, interval: int | None = None) -> int:

@@ -105,6 +105,11 @@ class SessionStore(SessionBase):
         with answering() as redis:
             return bool(redis.exists(keys().hub(fingerprint(session_key))))
 
+    @property
+    def begins_unfinished(self) -> bool:
+        """Whether saving it makes a new session that belongs to no sign-in yet."""
+        return self._is_new and SID not in self
+
     # -- writing
 
     def create(self) -> None:

@@ -65,6 +65,17 @@ def test_of_two_hundred_parallel_tries_exactly_five_are_let_through() -> None:
 
 
 @pytest.mark.asvs("6.3.1")
+@pytest.mark.usefixtures("slow_start")
+def test_a_try_that_came_to_nothing_takes_back_its_own_wait_and_no_other_ones() -> None:
+    visitors = addresses()
+    tries = [throttle.admit("id:ada", next(visitors)) for _ in range(throttle.FREE)]
+    tries[0].withdraw()  # every slot was busy when its turn came
+    assert admitted(3, "id:ada", lambda: next(visitors)) == 0
+    tries[-1].withdraw()
+    assert admitted(1, "id:ada", lambda: next(visitors)) == 1
+
+
+@pytest.mark.asvs("6.3.1")
 def test_waits_double_and_are_told_in_whole_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "FIRST_WAIT", 60)
     visitors = addresses()

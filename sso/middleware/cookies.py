@@ -21,9 +21,10 @@ from django.utils.functional import SimpleLazyObject
 from sso_client.cookies import CookieReader
 from sso_client.errors import StoreUnavailable
 
+from accounts import throttle
 from sso import sign_ins
 from sso.error_responses import respond
-from sso.errors import SessionEnded, TryAgain
+from sso.errors import SessionEnded, TooManyAttempts, TryAgain
 from sso.hub_sessions import SessionStore
 from sso.keys import fingerprint
 from sso.requests import HubRequest
@@ -61,6 +62,8 @@ class CookiesMiddleware:
             return respond(request, TryAgain(str(error)))
         except UpdateError:
             return respond(request, SessionEnded())
+        except TooManyAttempts as error:
+            return respond(request, error)
 
     def _finish(self, request: HubRequest, response: HttpResponseBase) -> HttpResponseBase:
         session = request.session
@@ -68,6 +71,8 @@ class CookiesMiddleware:
             clear_cookies(request, response)
             return response
         if session.modified and not session.is_empty():
+            if session.begins_unfinished:
+                throttle.admit_beginning(request.client_address)
             session.save()
         if session.sign_in is not None and request.shared_cookie_to_set is None:
             renew_if_needed(request)
