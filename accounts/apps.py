@@ -5,4 +5,4 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from accounts import recovery, registration, signals  # noqa: F401 - connect
+        from accounts import confirmations, recovery, registration, signals  # noqa: F401 - connect

@@ -82,6 +82,7 @@ def test_a_security_key_that_was_only_touched_is_a_second_factor(browser: Client
     assert (answer.status_code, answer.json()["amr"]) == (200, ["pwd", "hwk", "mfa"])
 
 
+@pytest.mark.asvs("6.3.4")
 def test_a_stolen_key_without_its_pin_never_signs_in_alone_whoever_asked_for_the_challenge(
     browser: Client, ada: User, mallory: User
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_stolen_key_without_its_pin_never_signs_in_alone_whoever_asked_for_the
     assert sign_ins.listing(str(ada.pk)) == []
 
 
+@pytest.mark.asvs("6.3.4")
 def test_a_key_of_somebody_else_is_no_second_factor(browser: Client, ada: User, mallory: User) -> None:
     stolen, own = new_key(), new_key()
     stolen.belongs_to(ada)
@@ -105,6 +107,7 @@ def test_a_key_of_somebody_else_is_no_second_factor(browser: Client, ada: User, 
     assert sign_ins.listing(str(ada.pk)) == []
 
 
+@pytest.mark.asvs("6.3.4", "6.8.4")
 def test_factors_of_an_earlier_sign_in_do_not_vouch_for_the_next(browser: Client, ada: User) -> None:
     """Signed in with a passkey a while ago, now only the password is typed: apps must not be told of a passkey."""
     key = new_key()
@@ -125,6 +128,7 @@ def test_a_password_does_not_vouch_for_a_later_passkey(browser: Client, ada: Use
     assert (answer.status_code, answer.json()["amr"]) == (200, ["hwk", "mfa"])
 
 
+@pytest.mark.asvs("6.3.4")
 def test_the_code_of_one_person_never_completes_the_password_of_another(
     browser: Client, ada: User, mallory: User
 ) -> None:
@@ -136,6 +140,7 @@ def test_the_code_of_one_person_never_completes_the_password_of_another(
     assert sign_ins.listing(str(ada.pk)) == sign_ins.listing(str(mallory.pk)) == []
 
 
+@pytest.mark.asvs("6.3.4")
 def test_a_passkey_of_an_earlier_sign_in_does_not_stand_in_for_the_factor_after_a_mailed_code(
     browser: Client, ada: User
 ) -> None:

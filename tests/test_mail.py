@@ -196,6 +196,7 @@ def test_who_writes_a_name_into_a_mail_writes_no_html() -> None:
 # -- notices
 
 
+@pytest.mark.asvs("6.3.5")
 @pytest.mark.django_db
 def test_a_new_browser_or_place_is_told_once_and_the_very_first_is_not() -> None:
     User.objects.create_user("ada", "ada@example.com", PASSWORD)

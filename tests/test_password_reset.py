@@ -46,6 +46,7 @@ def mailed_link(email: str = "ada@example.com") -> str:
     return link(message, "/password/reset/link/")
 
 
+@pytest.mark.asvs("6.4.3")
 def test_the_link_sets_a_password_and_signs_nobody_in(ada: User) -> None:
     answer = choose(mailed_link())
     assert (answer.status_code, answer.headers["location"]) == (302, "/password/reset/changed/")
@@ -55,6 +56,7 @@ def test_the_link_sets_a_password_and_signs_nobody_in(ada: User) -> None:
     assert Visitor().sign_in("ada", NEW).status_code == 303
 
 
+@pytest.mark.asvs("7.4.3")
 @pytest.mark.django_db(transaction=True)
 def test_a_reset_ends_every_sign_in(ada: User) -> None:
     browsers = [Visitor(), Visitor()]
@@ -65,6 +67,7 @@ def test_a_reset_ends_every_sign_in(ada: User) -> None:
     assert [browser.get("/").headers["location"] for browser in browsers] == ["/login/", "/login/"]
 
 
+@pytest.mark.asvs("6.4.1")
 def test_a_link_works_once(ada: User) -> None:
     address = mailed_link()
     assert choose(address).status_code == 302
@@ -72,6 +75,7 @@ def test_a_link_works_once(ada: User) -> None:
     assert Visitor().sign_in("ada", NEW).status_code == 303
 
 
+@pytest.mark.asvs("6.4.3")
 def test_a_second_factor_is_asked_for_after_a_reset(ada: User) -> None:
     TOTP.activate(ada, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
     choose(mailed_link())
@@ -80,6 +84,7 @@ def test_a_second_factor_is_asked_for_after_a_reset(ada: User) -> None:
     assert sign_ins.listing(str(ada.pk)) == []
 
 
+@pytest.mark.asvs("6.3.8")
 def test_known_and_unknown_addresses_are_answered_with_the_same_bytes(ada: User) -> None:
     answers = [ask(email) for email in ("ada@example.com", "nobody@example.com")]
     seen = [(a.status_code, a.content, sorted(a.headers.items())) for a in answers]
@@ -130,6 +135,7 @@ def test_a_link_leads_to_the_configured_hub_whatever_the_request_says(ada: User)
         assert "evil" not in message.body
 
 
+@pytest.mark.asvs("6.3.1")
 def test_mail_to_one_mailbox_is_bounded_whoever_has_it(ada: User) -> None:
     for email in ("ada@example.com", "nobody@example.com"):
         visitors = [Visitor(address=f"203.0.113.{number}") for number in range(100)]
@@ -156,6 +162,7 @@ def changed_to(ada: User, new: str) -> None:
     address.set_as_primary()
 
 
+@pytest.mark.asvs("7.4.3")
 def test_the_old_address_can_take_a_change_back_and_everybody_is_out(ada: User) -> None:
     thief = Visitor()
     thief.sign_in("ada", OLD)

@@ -62,6 +62,7 @@ def test_an_address_gets_a_link_that_makes_an_account_and_signs_in(everybody: No
     assert b"Ada Lovelace" in ada.get("/").content
 
 
+@pytest.mark.asvs("6.3.8")
 def test_a_known_address_is_answered_the_same_and_its_owner_is_told(everybody: None) -> None:
     User.objects.create_user("ada", "ada@example.com", PASSWORD)
     answers = []
@@ -76,6 +77,7 @@ def test_a_known_address_is_answered_the_same_and_its_owner_is_told(everybody: N
     assert Invitation.objects.count() == 1
 
 
+@pytest.mark.asvs("6.4.1")
 def test_a_link_works_once(everybody: None) -> None:
     Visitor().send("/signup/", {"email": "ada@example.com"})
     [message] = delivered()
@@ -110,6 +112,7 @@ def test_somebody_else_who_took_the_name_meanwhile_is_no_fault(everybody: None) 
     assert finish(Visitor(), link(message, "finish"), username="ada.l").status_code == 303
 
 
+@pytest.mark.asvs("6.2.1", "6.2.11")
 @pytest.mark.parametrize(
     ("password", "allowed"),
     [
@@ -131,6 +134,7 @@ def test_passwords_are_judged_with_names_in_view(everybody: None, password: str,
     assert User.objects.exists() is allowed
 
 
+@pytest.mark.asvs("6.4.1")
 def test_an_expired_link_is_of_no_use(everybody: None) -> None:
     Visitor().send("/signup/", {"email": "ada@example.com"})
     [message] = delivered()
@@ -160,11 +164,13 @@ def test_nobody_registers_uninvited(settings: Any, setting: str) -> None:
     assert (answer.status_code, OutgoingMail.objects.count()) == (404, 0)
 
 
+@pytest.mark.asvs("6.4.6")
 def test_who_is_invited_gets_an_account_in_their_groups(invited: str) -> None:
     assert finish(Visitor(), invited).status_code == 303
     assert [group.name for group in User.objects.get(email="ada@example.com").groups.all()] == ["staff"]
 
 
+@pytest.mark.asvs("6.4.1")
 def test_the_secret_of_a_link_is_not_kept(invited: str) -> None:
     secret = invited.partition("key=")[2]
     [row] = Invitation.objects.values()
@@ -239,6 +245,7 @@ def test_nobody_leaves_unless_the_setting_lets_them(settings: Any) -> None:
     assert User.objects.exists()
 
 
+@pytest.mark.asvs("6.3.7", "7.4.2", "7.5.3")
 def test_who_leaves_is_gone_everywhere_after_saying_so_again(settings: Any) -> None:
     settings.SSO_ACCOUNT_DELETION = True
     user = User.objects.create_user("ada", "ada@example.com", PASSWORD)
