@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import msgspec
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 
 from sso import ending, shared_sessions, sign_in_store
@@ -26,6 +26,12 @@ log = logging.getLogger("sso.sessions")
 
 #: Where the session names its sign-in.
 SID = "sso_sid"
+#: Where a session that belongs to a sign-in has its absolute end, in Unix seconds.
+EXP = "sso_exp"
+#: Backend recorded for people who were authenticated by ``accounts.authentication``.
+BACKEND = "django.contrib.auth.backends.ModelBackend"
+#: What Django wants in a session and the sign-in's record says too: it is put in by loading and not stored twice.
+TOLD_BY_THE_SIGN_IN = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY, EXP)
 #: Life in seconds of a session before sign-in (a second factor in progress, say).
 UNFINISHED_LIFE = 15 * 60
 #: Activity at the hub is written at most this often (seconds).
@@ -75,7 +81,8 @@ class SessionStore(SessionBase):
             return {}
         if self.sign_in is not None:
             # The record is the one truth about the credential: a re-hashed password changes it there.
-            data[HASH_SESSION_KEY] = self.sign_in.credential
+            told = (self.sign_in.user_id, BACKEND, self.sign_in.credential, self.sign_in.exp)
+            data |= zip(TOLD_BY_THE_SIGN_IN, told, strict=True)
         return data
 
     def _belongs(self, sid: str) -> bool:
@@ -142,6 +149,8 @@ class SessionStore(SessionBase):
         if self.session_key is None:
             self.create()
         new = must_create or self._is_new
+        if SID in data:
+            data = {name: value for name, value in data.items() if name not in TOLD_BY_THE_SIGN_IN}
         with answering() as redis:
             written = redis.set(
                 keys().hub(fingerprint(self.session_key or "")),
@@ -156,7 +165,7 @@ class SessionStore(SessionBase):
         self.modified = False
 
     def _seconds_left(self) -> int:
-        exp = self.get("sso_exp")
+        exp = self.get(EXP)
         return max(1, int(exp) - int(time.time())) if exp is not None else UNFINISHED_LIFE
 
     def delete(self, session_key: str | None = None) -> None:

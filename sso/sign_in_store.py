@@ -11,7 +11,9 @@ where adding one would not.)
 from __future__ import annotations
 
 import logging
+import re
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,15 +21,23 @@ from sso.redis import answering, keys, understood
 
 log = logging.getLogger("sso.sign_ins")
 
+#: What each field is called in Redis. Short, and every name and value below 65 bytes: then Redis keeps the whole
+#: hash in one compact piece, less than half of what it takes otherwise.
+FIELDS = {
+    "user": "u", "hub": "h", "created": "c", "exp": "e", "idle": "i", "auth_time": "t", "amr": "a",
+    "credential": "k", "remember": "p", "ip": "ip", "user_agent": "d", "last_seen": "l", "revision": "r",
+}  # fmt: skip
+REVISION = FIELDS["revision"]
+
 #: Nil for a sign-in that has ended, or never was.
-_UNLESS_ENDED = """
-if redis.call('HEXISTS', KEYS[1], 'revision') == 0 then return nil end
+_UNLESS_ENDED = f"""
+if redis.call('HEXISTS', KEYS[1], '{REVISION}') == 0 then return nil end
 """
 
 #: Adds fields to a sign-in that lives, and answers its revision.
 _ADD = f"""{_UNLESS_ENDED}
 redis.call('HSET', KEYS[1], unpack(ARGV))
-return redis.call('HGET', KEYS[1], 'revision')
+return redis.call('HGET', KEYS[1], '{REVISION}')
 """
 
 #: Creates the record with its end, or nothing at all.
@@ -38,7 +48,7 @@ return redis.call('EXPIREAT', KEYS[1], ARGV[1])
 
 #: Raises the revision of a sign-in that lives.
 _BUMP = f"""{_UNLESS_ENDED}
-return redis.call('HINCRBY', KEYS[1], 'revision', 1)
+return redis.call('HINCRBY', KEYS[1], '{REVISION}', 1)
 """
 
 #: Adds a sid to the index, sweeps what is past by the server's clock (ours may be wrong, and would sweep what
@@ -50,7 +60,24 @@ local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
 if last[2] then return redis.call('EXPIREAT', KEYS[1], last[2]) end
 """
 
-_SHARED = "shared:"
+_SHARED = "s:"
+_DIGEST, _PACKED = re.compile("[0-9a-f]{64}"), re.compile("[A-Za-z0-9_-]{43}")
+
+
+def _pack(digest: str) -> str:
+    """64 hexadecimal digits as 43 characters; anything else as it is."""
+    if not _DIGEST.fullmatch(digest):
+        return digest
+    return urlsafe_b64encode(bytes.fromhex(digest)).decode().rstrip("=")
+
+
+def _unpack(text: str) -> str:
+    return urlsafe_b64decode(text + "=").hex() if _PACKED.fullmatch(text) else text
+
+
+def shared_field(cookie_hash: str) -> str:
+    """The field that names a shared session."""
+    return _SHARED + _pack(cookie_hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +128,12 @@ def create(sign_in: SignIn) -> None:
     """Write index, then record. Dying in between leaves a dangling index entry, which is harmless."""
     index(sign_in)
     fields = {
-        "user": sign_in.user_id, "hub": sign_in.hub_hash, "created": sign_in.created, "exp": sign_in.exp,
+        "user": sign_in.user_id, "hub": _pack(sign_in.hub_hash), "created": sign_in.created, "exp": sign_in.exp,
         "idle": sign_in.idle, "auth_time": sign_in.auth_time, "amr": " ".join(sign_in.amr),
-        "credential": sign_in.credential, "remember": int(sign_in.remember), "ip": sign_in.ip,
+        "credential": _pack(sign_in.credential), "remember": int(sign_in.remember), "ip": sign_in.ip,
         "user_agent": sign_in.user_agent, "last_seen": sign_in.last_seen, "revision": sign_in.revision,
     }  # fmt: skip
-    flat = [str(part) for pair in fields.items() for part in pair]
+    flat = [str(part) for name, value in fields.items() for part in (FIELDS[name], value)]
     with answering() as redis:
         redis.eval(_CREATE, 1, keys().signin(sign_in.sid), str(sign_in.exp), *flat)
 
@@ -128,17 +155,17 @@ def clear_foreign_index(key: str) -> None:
 
 def add_shared(sid: str, key: SharedKey) -> int | None:
     """Name a shared session before it exists. Returns the revision, or None when the sign-in has ended."""
-    return _add(sid, _SHARED + key.cookie_hash, f"{key.site} {key.issued}")
+    return _add(sid, shared_field(key.cookie_hash), f"{key.site} {key.issued}")
 
 
 def touch(sid: str) -> None:
     """Note that the hub saw this sign-in just now."""
-    _add(sid, "last_seen", str(int(time.time())))
+    _add(sid, FIELDS["last_seen"], str(int(time.time())))
 
 
 def rebind(sid: str, credential: str) -> None:
     """The same password is hashed anew: the sign-in stays."""
-    _add(sid, "credential", credential)
+    _add(sid, FIELDS["credential"], _pack(credential))
 
 
 def _add(sid: str, *pairs: str) -> int | None:
@@ -157,7 +184,7 @@ def bump(sid: str) -> int | None:
 def revision(sid: str) -> int | None:
     """The revision of a sign-in that lives, else None."""
     with answering() as redis:
-        number = redis.hget(keys().signin(sid), "revision")
+        number = redis.hget(keys().signin(sid), REVISION)
     return None if number is None else int(number)
 
 
@@ -180,7 +207,7 @@ def _each(sids: Iterable[str], *, mark: bool) -> list[SignIn | None]:
     with answering() as redis, redis.pipeline(transaction=False) as pipe:
         for sid in sids:
             if mark:
-                pipe.hdel(keys().signin(sid), "revision")
+                pipe.hdel(keys().signin(sid), REVISION)
             pipe.hgetall(keys().signin(sid))
         replies = pipe.execute(raise_on_error=False)
         step = 2 if mark else 1
@@ -211,7 +238,7 @@ def forget(sids: Iterable[str], user_id: str) -> None:
 
 def drop_shared(sid: str, cookie_hashes: Iterable[str]) -> None:
     """Forget shared sessions that are gone from Redis already."""
-    if fields := [_SHARED + cookie_hash for cookie_hash in cookie_hashes]:
+    if fields := [shared_field(cookie_hash) for cookie_hash in cookie_hashes]:
         with answering() as redis:
             redis.hdel(keys().signin(sid), *fields)
 
@@ -231,23 +258,25 @@ def count(user_id: str) -> int:
 
 def _parse(sid: str, fields: dict[bytes, bytes]) -> SignIn | None:
     text = {name.decode(): value.decode("utf-8", "replace") for name, value in fields.items()}
-    numbers = {n: int(text[n]) for n in ("created", "exp", "idle", "auth_time", "last_seen")}
+    known = {name: text.get(short) for name, short in FIELDS.items()}
+    required = {name: value for name, value in known.items() if value is not None}
+    numbers = {n: int(required[n]) for n in ("created", "exp", "idle", "auth_time", "last_seen")}
     return SignIn(
         sid=sid,
-        user_id=text["user"],
-        hub_hash=text["hub"],
-        amr=tuple(text["amr"].split()),
-        credential=text["credential"],
-        remember=text["remember"] == "1",
-        ip=text["ip"],
-        user_agent=text["user_agent"],
+        user_id=required["user"],
+        hub_hash=_unpack(required["hub"]),
+        amr=tuple(required["amr"].split()),
+        credential=_unpack(required["credential"]),
+        remember=required["remember"] == "1",
+        ip=required["ip"],
+        user_agent=required["user_agent"],
         shared=tuple(_shared_key(n, v) for n, v in text.items() if n.startswith(_SHARED)),
-        revision=int(text.get("revision", 0)),
-        ended="revision" not in text,
+        revision=int(required.get("revision", 0)),
+        ended="revision" not in required,
         **numbers,
     )
 
 
 def _shared_key(name: str, value: str) -> SharedKey:
     site, _, issued = value.rpartition(" ")
-    return SharedKey(name.removeprefix(_SHARED), site, int(issued))
+    return SharedKey(_unpack(name.removeprefix(_SHARED)), site, int(issued))

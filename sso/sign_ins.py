@@ -6,6 +6,7 @@ Everything that signs a person in or out goes through here.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from django.contrib.auth import get_user_model, login
 from sso import shared_sessions, sign_in_store
 from sso.ending import end, end_many
 from sso.errors import SessionEnded
-from sso.hub_sessions import SID, new_value, stored
+from sso.hub_sessions import BACKEND, EXP, SID, new_value, stored
 from sso.identities import identity_of
 from sso.keys import fingerprint
 from sso.sign_in_store import SharedKey, SignIn
@@ -41,10 +42,15 @@ __all__ = [
 
 log = logging.getLogger("sso.sign_ins")
 
-#: Backend recorded for people who were authenticated by ``accounts.authentication``.
-BACKEND = "django.contrib.auth.backends.ModelBackend"
 #: Sign-ins one person can have at a time; one more ends the one that would end first.
 MOST_SIGN_INS = 100
+#: What browsers say alike, or what tells nobody which one it is.
+ALIKE = re.compile(
+    r"Mozilla/5\.0 |AppleWebKit/[\d.]+ |\(KHTML, like Gecko\) |Gecko/[\d.]+ "
+    r"| like Mac OS X|; Win64; x64|(?<=Mobile)/\w+"
+)
+#: Bytes of what a browser calls itself that are kept.
+LONGEST_USER_AGENT = 64
 #: A shared session replaced less than this many seconds ago stays: two tabs may be renewing at once.
 OVERLAP = 10
 
@@ -117,7 +123,7 @@ def _begin(request: HubRequest, user: User, *, remember: bool, amr: Sequence[str
         user_agent=_user_agent(request),
         last_seen=now,
     )
-    session[SID], session["sso_exp"] = sign_in.sid, sign_in.exp
+    session[SID], session[EXP] = sign_in.sid, sign_in.exp
     session.sign_in = sign_in
     sign_in_store.create(sign_in)
     return sign_in
@@ -321,6 +327,7 @@ def _find(user_id: str) -> User | None:
 
 
 def _user_agent(request: HubRequest) -> str:
-    """What the browser calls itself, printable and short: it is shown to people and logged."""
-    text = request.META.get("HTTP_USER_AGENT", "")[:300]
-    return "".join(c if c.isprintable() else " " for c in text)
+    """What the browser calls itself, printable and short: it is shown to people and logged, and kept in Redis."""
+    text = ALIKE.sub("", request.META.get("HTTP_USER_AGENT", "")[:300])
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return printable.encode()[:LONGEST_USER_AGENT].decode(errors="ignore")

@@ -16,6 +16,7 @@ import pytest
 
 from sso.keys import Keys
 from sso.shared_sessions import PROVISIONAL_MS
+from sso.sign_in_store import shared_field
 from tests.support.api import SHARED_COOKIE, Browser, Furnished
 from tests.support.auth_server import AuthServer
 from tests.support.certificates import Certificates
@@ -112,7 +113,7 @@ def everybody_known(redis: RedisServer) -> None:
                 continue
             session = json.loads(raw)
             indexed = client.zscore(KEYS.user(session["user"]["id"]), session["sid"]) is not None
-            named = client.hexists(KEYS.signin(session["sid"]), b"shared:" + key.rpartition(b":")[2])
+            named = client.hexists(KEYS.signin(session["sid"]), shared_field(key.decode().rpartition(":")[2]))
             # It may have ended between our questions.
             assert (indexed and named) or not client.exists(key), f"a live session, {indexed=}, {named=}"
 

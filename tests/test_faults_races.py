@@ -12,6 +12,7 @@ import pytest
 from sso_client import SessionReader
 
 from sso.keys import Keys, fingerprint
+from sso.sign_in_store import FIELDS, shared_field
 from tests.support.api import PASSWORD, SHARED_COOKIE, WRONG, Browser, Furnished
 from tests.support.auth_server import AuthServer
 from tests.support.certificates import Certificates
@@ -240,13 +241,18 @@ def test_ten_thousand_sign_ins_of_one_person_are_listed_in_part_and_ended_in_two
     session = json.loads(raw)
     with redis.client() as client:
         mine = client.hgetall(KEYS.signin(session["sid"]))
-        mine = {k: v for k, v in mine.items() if not k.startswith(b"shared:")}
+        mine = {k: v for k, v in mine.items() if not k.startswith(shared_field("").encode())}
         index = KEYS.user(session["user"]["id"])
         for _ in range(20):
             pipe = client.pipeline(transaction=False)
             for _ in range(500):
                 sid, shared, hub = secrets.token_urlsafe(16), secrets.token_hex(32), secrets.token_hex(32)
-                other = {**mine, b"hub": hub, b"created": 1, f"shared:{shared}": "example.test 1"}
+                other = {
+                    **mine,
+                    FIELDS["created"]: 1,
+                    FIELDS["hub"]: hub,
+                    shared_field(shared): "example.test 1",
+                }
                 pipe.zadd(index, {sid: session["exp"] + 60})
                 pipe.hset(KEYS.signin(sid), mapping=other)
                 pipe.set(KEYS.session(shared), raw.replace(session["sid"].encode(), sid.encode()), ex=3600)

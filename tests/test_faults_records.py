@@ -10,6 +10,7 @@ import pytest
 from sso_client.record import session_key
 
 from sso.keys import Keys, fingerprint
+from sso.sign_in_store import FIELDS, REVISION, shared_field
 from tests.support.api import PASSWORD
 from tests.support.certificates import Certificates
 from tests.support.client_sessions import record
@@ -141,10 +142,10 @@ def test_a_hub_session_nobody_of_us_wrote_is_nobody_and_one_can_sign_in_again(
 SIGN_INS: dict[str, Write] = {
     "a string": text("{}"),
     "a list": lambda redis, key: redis.cli("RPUSH", key, "x"),
-    "other fields": lambda redis, key: redis.cli("HSET", key, "user", "ada", "revision", "1"),
-    "numbers that are none": lambda redis, key: redis.cli("HSET", key, "exp", "soon"),
-    "bytes": lambda redis, key: redis.cli("HSET", key, b"\xff\xfe", b"\xff", "exp", b"\xff"),
-    "a shared session that is none": lambda redis, key: redis.cli("HSET", key, "shared:x", "never"),
+    "other fields": lambda redis, key: redis.cli("HSET", key, FIELDS["user"], "ada", REVISION, "1"),
+    "numbers that are none": lambda redis, key: redis.cli("HSET", key, FIELDS["exp"], "soon"),
+    "bytes": lambda redis, key: redis.cli("HSET", key, b"\xff\xfe", b"\xff", FIELDS["exp"], b"\xff"),
+    "a shared session that is none": lambda redis, key: redis.cli("HSET", key, shared_field("x"), "never"),
 }
 
 

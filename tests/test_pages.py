@@ -20,6 +20,7 @@ from sso.models import RelyingApp
 from sso.redis import client as redis_client
 from sso.redis import keys
 from sso.registration import register
+from sso.sign_in_store import FIELDS
 from tests.support.page_visitor import Page, Visitor
 from tests.support.redis_server import RedisServer
 
@@ -246,7 +247,7 @@ def test_who_tries_too_often_is_told_in_words_how_long_to_wait(visitor: Visitor,
 
 def age(visitor: Visitor, seconds: int) -> None:
     sid = sign_ins.listing(str(User.objects.get(username="ada").pk))[0].sid
-    redis_client().hset(keys().signin(sid), "auth_time", int(time.time()) - seconds)
+    redis_client().hset(keys().signin(sid), FIELDS["auth_time"], int(time.time()) - seconds)
 
 
 @pytest.mark.asvs("6.8.4", "7.6.1")

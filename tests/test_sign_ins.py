@@ -32,6 +32,7 @@ from sso.keys import fingerprint
 from sso.models import IdentityChange
 from sso.outbox import follow_pending
 from sso.redis import client, keys
+from sso.sign_in_store import FIELDS
 from tests.support.browser_requests import Jar
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -277,7 +278,7 @@ def test_the_listing_tells_when_an_app_saw_the_person_last(jar: Jar, ada: User) 
     sign_in(jar, ada)
     key = keys().session(fingerprint(jar.shared or ""))
     client().expire(key, settings.SSO_IDLE_TIMEOUT - 300)
-    client().hset(keys().signin(sid_unseen(jar)), "last_seen", "1")
+    client().hset(keys().signin(sid_unseen(jar)), FIELDS["last_seen"], "1")
     (found,) = sign_ins.listing(str(ada.pk))
     assert found.last_seen == pytest.approx(time.time() - 300, abs=2)
 
