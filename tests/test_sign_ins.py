@@ -650,6 +650,7 @@ def test_a_worker_killed_at_any_moment_leaves_no_live_session_the_index_does_not
     assert list(client().scan_iter(match=keys().session("*"))) == []
 
 
+@pytest.mark.asvs("7.1.2")
 def test_the_hundred_and_first_sign_in_ends_the_one_that_would_end_first(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
