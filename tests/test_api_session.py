@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import CSRF_COOKIE, HUB_COOKIE, PASSWORD, SHARED_COOKIE, SHOP, WRONG, Furnished
+from tests.support.api import (
+    CSRF_COOKIE,
+    HUB_COOKIE,
+    PASSWORD,
+    SHARED_COOKIE,
+    SHOP,
+    WRONG,
+    Browser,
+    Furnished,
+)
 from tests.support.auth_server import AuthServer
 from tests.support.certificates import Certificates
 from tests.support.redis_server import RedisServer
@@ -338,12 +347,29 @@ def test_a_flag_that_is_neither_0_nor_1_is_refused(hub: Furnished, value: str) -
     )
 
 
-# -- where I am signed in
+# -- where I am signed in: for the hub's own pages
+
+
+def own_page(hub: Furnished) -> Browser:
+    return hub.browser(hub.server.origin)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_no_app_learns_where_somebody_is_signed_in_or_ends_it(hub: Furnished, method: str) -> None:
+    ada = hub.browser()  # at a registered app's page
+    ada.sign_in()
+    ada.fetch_token()
+    sid = ada.get("/api/session").json()["sid"]
+    answer = ada.get("/api/sessions") if method == "GET" else ada.delete(f"/api/sessions/{sid}")
+    assert "access-control-allow-origin" not in answer.headers
+    if method == "DELETE":
+        assert (answer.status_code, answer.json()["error"]) == (403, "origin_refused")
+    assert ada.who() == "ada"
 
 
 @pytest.mark.asvs("7.5.2")
 def test_my_sign_ins_tell_device_place_and_times(hub: Furnished) -> None:
-    ada, phone = hub.browser(), hub.browser()
+    ada, phone = own_page(hub), own_page(hub)
     ada.client.headers["user-agent"] = CHROME
     ada.sign_in()
     phone.sign_in()
@@ -359,7 +385,7 @@ def test_my_sign_ins_tell_device_place_and_times(hub: Furnished) -> None:
 
 @pytest.mark.asvs("7.5.2")
 def test_no_answer_shows_either_cookie(hub: Furnished) -> None:
-    ada = hub.browser()
+    ada = own_page(hub)
     ada.sign_in()
     values = [ada.cookie(HUB_COOKIE), ada.cookie(SHARED_COOKIE)]
 
@@ -376,10 +402,10 @@ def test_no_answer_shows_either_cookie(hub: Furnished) -> None:
 
 
 def test_the_shared_cookie_alone_opens_no_list_and_ends_nothing(hub: Furnished) -> None:
-    ada = hub.browser()
+    ada = own_page(hub)
     ada.sign_in()
     sid = ada.get("/api/session").json()["sid"]
-    thief = hub.browser()
+    thief = own_page(hub)
     thief.client.cookies.set(SHARED_COOKIE, ada.cookie(SHARED_COOKIE) or "", domain="auth.example.test")
     thief.fetch_token()
 
@@ -391,7 +417,7 @@ def test_the_shared_cookie_alone_opens_no_list_and_ends_nothing(hub: Furnished) 
 
 @pytest.mark.asvs("7.5.2")
 def test_one_of_my_sign_ins_can_be_ended_and_the_others_stay(hub: Furnished) -> None:
-    laptop, phone = hub.browser(), hub.browser()
+    laptop, phone = own_page(hub), own_page(hub)
     laptop.sign_in()
     phone.sign_in()
     sid = phone.get("/api/session").json()["sid"]
@@ -404,7 +430,7 @@ def test_one_of_my_sign_ins_can_be_ended_and_the_others_stay(hub: Furnished) -> 
 
 
 def test_ending_the_sign_in_that_asks_is_signing_out(hub: Furnished) -> None:
-    ada = hub.browser()
+    ada = own_page(hub)
     ada.sign_in()
     ada.fetch_token()
 
@@ -415,7 +441,7 @@ def test_ending_the_sign_in_that_asks_is_signing_out(hub: Furnished) -> None:
 @pytest.mark.asvs("7.5.2")
 @pytest.mark.parametrize("whose", ["somebody else's", "nobody's", "one that cannot be"])
 def test_a_sign_in_that_is_not_mine_does_not_exist(hub: Furnished, whose: str) -> None:
-    ada, bob = hub.browser(), hub.browser()
+    ada, bob = own_page(hub), own_page(hub)
     ada.sign_in("ada")
     bob.sign_in("bob")
     bobs = bob.get("/api/session").json()["sid"]

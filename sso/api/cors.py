@@ -16,7 +16,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from sso_client.errors import StoreUnavailable
 
-from sso.api.errors import is_for_machines
+from sso.api.errors import is_for_machines, is_the_accounts
 from sso.registry import Registry
 from sso.registry_mirror import current
 
@@ -28,7 +28,7 @@ class CorsMiddleware(DjangoCorsMiddleware):
     _last: Registry | None = None
 
     def is_enabled(self, request: HttpRequest) -> bool:
-        return is_for_machines(request)
+        return is_for_machines(request) and not is_the_accounts(request)
 
     def origin_found_in_white_lists(self, origin: str, url: SplitResult) -> bool:
         return False

@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.middleware import csrf
 from sso_client.errors import StoreUnavailable
 
-from sso.api.errors import is_for_machines
+from sso.api.errors import is_for_machines, is_the_accounts
 from sso.error_responses import respond
 from sso.errors import CsrfFailed, OriginRefused, SSOError, TryAgain
 from sso.registry_mirror import current
@@ -63,6 +63,8 @@ class CsrfMiddleware(csrf.CsrfViewMiddleware):
         """Raises ``OriginRefused``, ``CsrfFailed``, or what ``registry_mirror.current`` raises."""
         origin = asking_origin(request)
         ours = origin == str(request.site.hub)
+        if not ours and is_the_accounts(request):
+            raise OriginRefused("only pages of the hub may do that")
         if not ours and current().app_of_origin(origin) is None:
             raise OriginRefused(f"origin {origin[:80]!r} is not registered")
         if not ours and "Origin" in request.headers and request.path == SIGN_OUT_PAGE:

@@ -10,6 +10,15 @@ from sso.errors import BadRequest, SSOError, TryAgain
 PROBES = ("/healthz", "/readyz")
 
 
+#: Where somebody is signed in, from which addresses: the hub's own pages' business, no app's.
+ACCOUNT = "/api/sessions"
+
+
+def is_the_accounts(request: HttpRequest) -> bool:
+    """Whether only pages of the hub may ask and read."""
+    return request.path == ACCOUNT or request.path.startswith(ACCOUNT + "/")
+
+
 def is_for_machines(request: HttpRequest) -> bool:
     """Whether the answer is JSON whatever happens."""
     return request.path.startswith("/api/") or request.path in PROBES
