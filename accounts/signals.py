@@ -9,10 +9,7 @@ from django.contrib.auth.models import Group
 from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 
-from accounts import (
-    logins,
-    memberships,  # noqa: F401 - follows
-)
+from accounts import logins, memberships  # noqa: F401 - memberships follow once they are loaded
 from accounts.models import User
 from sso.outbox import identity_changed
 from sso.requests import HubRequest
