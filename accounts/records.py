@@ -47,7 +47,10 @@ class Invitation(models.Model):
 class KnownBrowser(models.Model):
     """A kind of browser in a network from which somebody signed in before; a keyed digest, nothing readable."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="known_browsers")
+    #: Without a constraint: somebody deleted by raw SQL is not held back by what is only remembered.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="known_browsers", db_constraint=False
+    )
     digest = models.CharField(max_length=64)
     last_seen = models.DateTimeField(default=timezone.now)
 
