@@ -100,6 +100,7 @@ def sign_out(site: Family, page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("You are signed out")
 
 
+@pytest.mark.asvs("6.8.4")
 def test_a_passkey_is_registered_and_signs_in_by_its_button_and_apps_know(
     site: Family, context: BrowserContext, page: Page, device: Device, person: str
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_passkey_is_renamed_and_removed(site: Family, page: Page, device: Devi
     expect(page.get_by_text("You have none yet.")).to_be_visible()
 
 
+@pytest.mark.asvs("6.3.3")
 def test_an_authenticator_app_is_set_up_and_its_code_leads_on_to_the_app(
     site: Family, context: BrowserContext, page: Page, person: str
 ) -> None:

@@ -95,6 +95,7 @@ def grow_old(visitor: Visitor, seconds: int) -> None:
 # -- second steps
 
 
+@pytest.mark.asvs("6.3.3", "6.8.4")
 def test_a_code_of_an_authenticator_app_is_the_second_step_and_apps_are_told(
     with_app: User, visitor: Visitor
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_code_of_an_authenticator_app_is_the_second_step_and_apps_are_told(
     assert session_of(visitor)["amr"] == ["pwd", "otp", "mfa"]
 
 
+@pytest.mark.asvs("6.3.3")
 def test_an_unfinished_sign_in_opens_nothing(with_app: User, visitor: Visitor) -> None:
     visitor.sign_in("ada", PASSWORD)
     assert visitor.cookie(SHARED_COOKIE) == ""
@@ -123,6 +125,7 @@ def test_an_unfinished_sign_in_opens_nothing(with_app: User, visitor: Visitor) -
     assert sign_ins.listing(str(with_app.pk)) == []
 
 
+@pytest.mark.asvs("6.5.1")
 def test_a_code_counts_once(with_app: User) -> None:
     early_in_a_step()
     code = totp(SECRET)
@@ -133,6 +136,7 @@ def test_a_code_counts_once(with_app: User) -> None:
     assert "Incorrect code" in second.send("/login/factor/", {"code": code}).content.decode()
 
 
+@pytest.mark.asvs("6.5.1")
 def test_the_code_that_activated_an_app_signs_nobody_in(ada: User, visitor: Visitor) -> None:
     early_in_a_step()
     confirmed(visitor)
@@ -161,6 +165,7 @@ def test_a_hundred_guesses_are_stopped_and_then_even_the_right_code_is_refused(w
     assert visitor.cookie(SHARED_COOKIE) == ""
 
 
+@pytest.mark.asvs("6.5.1")
 def test_a_recovery_code_signs_in_once(ada: User, visitor: Visitor) -> None:
     early_in_a_step()
     confirmed(visitor)
@@ -179,6 +184,7 @@ def test_a_recovery_code_signs_in_once(ada: User, visitor: Visitor) -> None:
         assert other.send("/login/factor/", {"code": codes[0]}).status_code == expected
 
 
+@pytest.mark.asvs("6.3.3")
 def test_a_browser_that_is_trusted_is_not_asked_again_until_the_password_changes(with_app: User) -> None:
     early_in_a_step()
     visitor = Visitor()
@@ -205,6 +211,7 @@ def test_somebody_disabled_between_two_steps_stays_out(with_app: User, visitor: 
     assert sign_ins.listing(str(with_app.pk)) == []
 
 
+@pytest.mark.asvs("6.8.4")
 def test_an_app_that_asks_for_a_fresh_sign_in_gets_the_second_step_too(
     with_app: User, visitor: Visitor
 ) -> None:
@@ -217,6 +224,7 @@ def test_an_app_that_asks_for_a_fresh_sign_in_gets_the_second_step_too(
     assert visitor.get("/login/factor/").status_code == 200
 
 
+@pytest.mark.asvs("6.5.2")
 def test_secrets_of_codes_are_encrypted_and_survive_a_new_key_with_the_old_one_as_fallback(
     with_app: User, visitor: Visitor
 ) -> None:
@@ -237,6 +245,7 @@ SENSITIVE = (
 )
 
 
+@pytest.mark.asvs("7.5.1", "7.5.3")
 @pytest.mark.parametrize("path", SENSITIVE)
 def test_an_old_session_proves_itself_before_any_change(ada: User, visitor: Visitor, path: str) -> None:
     confirmed(visitor)
@@ -246,6 +255,7 @@ def test_an_old_session_proves_itself_before_any_change(ada: User, visitor: Visi
     assert answer["Location"] == f"/account/reauthenticate/?next={path.replace('/', '%2F')}"
 
 
+@pytest.mark.asvs("7.5.1")
 def test_an_old_session_changes_no_address(ada: User, visitor: Visitor) -> None:
     signed_in(visitor)
     answer = visitor.send("/account/email/", {"email": "new@example.com", "action_add": ""})
@@ -261,6 +271,7 @@ def test_nothing_that_was_sent_is_kept_while_somebody_confirms(ada: User, visito
     assert visitor.cookie(HUB_COOKIE).encode() not in kept
 
 
+@pytest.mark.asvs("7.5.1")
 def test_a_password_alone_does_not_confirm_for_somebody_with_a_second_step(
     with_app: User, visitor: Visitor
 ) -> None:
@@ -273,6 +284,7 @@ def test_a_password_alone_does_not_confirm_for_somebody_with_a_second_step(
     assert visitor.get("/account/2fa/totp/deactivate/").status_code == 303
 
 
+@pytest.mark.asvs("6.3.4")
 def test_guessing_the_password_where_one_confirms_is_throttled(ada: User, visitor: Visitor) -> None:
     signed_in(visitor)
     answers = [visitor.send("/account/reauthenticate/", {"password": f"wrong {n}"}) for n in range(30)]
@@ -282,6 +294,7 @@ def test_guessing_the_password_where_one_confirms_is_throttled(ada: User, visito
 # -- sessions
 
 
+@pytest.mark.asvs("7.5.2")
 def test_ending_one_needs_fresh_proof_and_ends_only_that_one(ada: User, visitor: Visitor) -> None:
     other = signed_in(Visitor())
     signed_in(visitor)
@@ -294,6 +307,7 @@ def test_ending_one_needs_fresh_proof_and_ends_only_that_one(ada: User, visitor:
     assert visitor.get("/").status_code == 200
 
 
+@pytest.mark.asvs("7.5.2")
 def test_nobody_ends_a_sign_in_of_somebody_else(ada: User, visitor: Visitor) -> None:
     User.objects.create_user("bob", "bob@example.com", PASSWORD)
     bob = Visitor()
@@ -303,6 +317,7 @@ def test_nobody_ends_a_sign_in_of_somebody_else(ada: User, visitor: Visitor) -> 
     assert bob.get("/").status_code == 200
 
 
+@pytest.mark.asvs("7.4.3", "7.5.2")
 def test_ending_all_others_keeps_this_one(ada: User, visitor: Visitor) -> None:
     others = [signed_in(Visitor()) for _ in range(3)]
     confirmed(visitor)
@@ -332,6 +347,7 @@ def test_a_new_password_ends_every_other_sign_in_and_this_one_goes_on_under_new_
     assert Visitor().sign_in("ada", NEW_PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("6.2.2", "6.2.3")
 def test_a_new_password_needs_the_old_one(ada: User, visitor: Visitor) -> None:
     confirmed(visitor)
     answer = visitor.send("/account/password/", {"oldpassword": "not it", "password1": NEW_PASSWORD})
@@ -343,6 +359,7 @@ def test_a_new_password_needs_the_old_one(ada: User, visitor: Visitor) -> None:
     assert Visitor().sign_in("ada", PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("6.2.1")
 @pytest.mark.parametrize(
     ("length", "factor", "taken"), [(14, False, 0), (15, False, 1), (7, True, 0), (8, True, 1)]
 )

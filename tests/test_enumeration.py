@@ -75,6 +75,7 @@ def timed(kind: Kind, who: str, page: str) -> tuple[float, Any]:
     return time.perf_counter() - began, answer
 
 
+@pytest.mark.asvs("6.3.8")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("kind", "page", "tries"), KINDS)
 def test_known_and_unknown_take_the_same_time(people: None, kind: Kind, page: str, tries: int) -> None:
@@ -96,6 +97,7 @@ def medians(kind: Kind, page: str, tries: int) -> tuple[float, float]:
     return median(times["known"]), median(times["nobody"])
 
 
+@pytest.mark.asvs("6.3.8")
 @pytest.mark.parametrize(("kind", "page", "tries"), KINDS)
 def test_known_and_unknown_are_answered_with_the_same_bytes(
     people: None, kind: Kind, page: str, tries: int
@@ -113,6 +115,7 @@ def seen(answer: Any, who: str) -> tuple[int, str, list[tuple[str, str]], list[s
     return answer.status_code, body, sorted(answer.headers.items()), sorted(answer.cookies)
 
 
+@pytest.mark.asvs("6.3.8")
 def test_what_a_code_page_shows_next_tells_nobody_apart(people: None) -> None:
     pages = []
     for who in ("known2", "nobody"):
