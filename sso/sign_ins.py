@@ -53,6 +53,8 @@ ALIKE = re.compile(
 LONGEST_USER_AGENT = 64
 #: A shared session replaced less than this many seconds ago stays: two tabs may be renewing at once.
 OVERLAP = 10
+#: So many tabs at most: every request of a sign-in looks at all its shared sessions.
+MOST_RACING = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +194,17 @@ def renew_shared(request: HubRequest) -> SharedCookie | None:
         cookie = publish(sign_in, site)
     except SessionEnded:
         return None
-    now = time.time()
-    lost = [k.cookie_hash for k in sign_in.shared if k.site == site and k.issued < now - OVERLAP]
+    lost = _replaced(sign_in, site)
     shared_sessions.delete(lost)
     sign_in_store.drop_shared(sign_in.sid, lost)
     return cookie
+
+
+def _replaced(sign_in: SignIn, site: str) -> list[str]:
+    """The shared sessions of this site that a new one takes the place of."""
+    since = time.time() - OVERLAP
+    newest_first = sorted((key for key in sign_in.shared if key.site == site), key=lambda key: -key.issued)
+    return [k.cookie_hash for at, k in enumerate(newest_first) if at >= MOST_RACING or k.issued < since]
 
 
 # -- asking

@@ -313,6 +313,16 @@ def test_a_replaced_shared_session_is_deleted_once_two_tabs_cannot_be_racing(
     assert client().exists(keys().session(fingerprint(before))) == 0
 
 
+def test_a_browser_that_loses_its_shared_cookie_all_the_time_fills_nothing(jar: Jar, ada: User) -> None:
+    sign_in(jar, ada)
+    for _ in range(40):
+        jar.cookies.pop("__Secure-sso_session")
+        jar.visit(lambda request: _ok() if sign_ins.of_request(request) else None)
+    assert len(list(client().scan_iter(match=keys().session("*")))) <= sign_ins.MOST_RACING + 1
+    (found,) = sign_ins.listing(str(ada.pk))
+    assert len(found.shared) <= sign_ins.MOST_RACING + 1
+
+
 def test_a_hub_session_without_a_sign_in_is_nobody(jar: Jar, ada: User) -> None:
     client().set(keys().hub(fingerprint("h" * 43)), json.dumps({"_auth_user_id": str(ada.pk)}))
     assert dict(SessionStore("h" * 43).items()) == {}
