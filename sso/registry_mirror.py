@@ -68,9 +68,13 @@ def _changed(key: str | None) -> None:
 def catch_up() -> bool:
     """Do what a Redis that was away has missed: publish the registry, follow pending changes of people."""
     try:
+        follow_pending()  # first: whatever is wrong with apps, who was shut out stays out
         publish()
-        follow_pending()
-    except (StoreUnavailable, DatabaseError) as error:
+    except (
+        StoreUnavailable,
+        DatabaseError,
+        ValueError,
+    ) as error:  # the last: an app that cannot be understood
         log.warning("catch_up_failed error=%s", type(error).__name__)
         return False
     finally:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from sso import redis
-from sso.models import RelyingApp
+from accounts.models import User
+from sso import redis, registry_mirror
+from sso.models import IdentityChange, RelyingApp
 from sso.registration import register
 from sso.registry import Registry
 
@@ -47,3 +48,12 @@ def test_an_entry_of_another_kind_is_refused_and_hides_no_app(fields: dict[str, 
     published = redis.get(redis.keys().registry, "the registry")
     assert published is not None
     assert [app.name for app in Registry.decode(published).apps] == ["wiki"]
+
+
+def test_a_broken_app_in_the_database_keeps_nobody_in_who_was_shut_out() -> None:
+    ada = User.objects.create_user("ada", "ada@example.com", "correct horse battery staple")
+    broken = RelyingApp(name="shop", client_id="shop", origins=ORIGINS, access={"rules": [{"id": "no rule"}]})
+    RelyingApp.objects.bulk_create([broken])  # passes by what ``save`` validates
+    IdentityChange.objects.create(user_id=ada.pk)
+    assert not registry_mirror.catch_up()
+    assert not IdentityChange.objects.exists()
