@@ -117,7 +117,7 @@ def test_the_shared_cookie_alone_ends_no_other_sign_in(house: Furnished, name: s
     headers = [
         ("Cookie", f"{name}={laptop.shared}; {CSRF_COOKIE}={thief.cookie(CSRF_COOKIE)}"),
         ("X-CSRF-Token", token),
-        ("Origin", SHOP),
+        ("Origin", house.server.origin),
     ]
     assert house.server.request("DELETE", f"/api/sessions/{sid}", headers=headers).status == 401
     house.server.request("DELETE", "/api/session?everywhere=1", headers=headers)

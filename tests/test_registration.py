@@ -262,3 +262,11 @@ def test_who_leaves_is_gone_everywhere_after_saying_so_again(settings: Any) -> N
     assert sign_ins.listing(str(user.pk)) == []
     assert elsewhere.get("/").status_code == 303
     assert [message.subject for message in delivered()][-1].endswith("your account was deleted")
+
+
+@pytest.mark.parametrize(("mode", "shown"), [("open", True), ("invitation", False), ("off", False)])
+def test_the_sign_in_page_shows_the_way_to_an_account_only_where_there_is_one(
+    settings: Any, mode: str, shown: bool
+) -> None:
+    settings.SSO_REGISTRATION = mode
+    assert (b'href="/signup/"' in Visitor().get("/login/").content) is shown

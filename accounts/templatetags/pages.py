@@ -26,6 +26,17 @@ def brand(context: Context) -> str:
     return str(context.get("SSO_BRAND") or getattr(settings, "SSO_BRAND", "") or _("Single sign-on"))
 
 
+@register.simple_tag
+def registration_is_open() -> bool:
+    """Whether strangers may make an account, so that the sign-in page shows the way."""
+    return bool(settings.SSO_REGISTRATION == "open")
+
+
+@register.simple_tag
+def accounts_may_be_deleted() -> bool:
+    return bool(settings.SSO_ACCOUNT_DELETION)
+
+
 @register.filter
 def breakable(host: str) -> SafeString:
     """A host name that wraps before its dots and its port, and nowhere inside a label."""
