@@ -171,7 +171,17 @@ class SessionReader(TrackedReader[Session]):
     def read(self, cookie_header: str) -> Session | None:
         """Who sent this raw ``Cookie`` header (a latin-1 ``str``); None is nobody. Raises StoreUnavailable."""
         value = self._cookie.read(cookie_header)
-        return None if value is None else self.look_up(value)
+        if value is None:
+            return None
+        # As look_up does, written out: this is asked for every request of an app.
+        key = self._key_prefix + sha256(value.encode()).hexdigest()
+        entry = self._memory.young.get(key)
+        if entry is not None:
+            now = monotonic()
+            if now < entry.fresh_until and now < self._memory.proven_until:
+                return entry.value
+        entry = self._recall_or_load(key)
+        return None if entry is None else entry.value
 
     def look_up(self, value: str) -> Session | None:
         """Whose session the cookie's value opens; None is nobody. Raises StoreUnavailable."""
