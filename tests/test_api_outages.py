@@ -55,8 +55,8 @@ CALLS: dict[str, Callable[[Browser], httpx.Response]] = {
     "sign in": lambda b: b.post("/api/session", {"username": "ada", "password": WRONG}),
     "sign out": lambda b: b.delete("/api/session"),
     "sign out everywhere": lambda b: b.delete("/api/session?everywhere=1"),
-    "my sign-ins": lambda b: b.get("/api/sessions"),
-    "end a sign-in": lambda b: b.delete("/api/sessions/abc"),
+    "my sign-ins": lambda b: b.get("/api/sessions", origin=b.server.origin),
+    "end a sign-in": lambda b: b.delete("/api/sessions/abc", origin=b.server.origin),
     "ready": lambda b: b.get("/readyz"),
 }
 
@@ -75,9 +75,10 @@ def test_without_redis_every_answer_is_503_within_a_second_and_touches_no_cookie
         assert (answer.status_code, answer.json()["error"]) == (503, "try_again"), name
         assert int(answer.headers["retry-after"]) >= 1, name
         assert "set-cookie" not in answer.headers, name
-        assert answer.headers["access-control-allow-origin"] == SHOP, (
-            f"the page must be able to read it: {name}"
-        )
+        if "my sign-ins" != name != "end a sign-in":  # those are the hub's own pages'
+            assert answer.headers["access-control-allow-origin"] == SHOP, (
+                f"the page must be able to read it: {name}"
+            )
         assert took < WITHIN, name
     assert ada.get("/healthz").status_code == 200
 
