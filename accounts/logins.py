@@ -73,7 +73,7 @@ def finish(request: HubRequest, user: User) -> None:
 def survive_password_change(request: HubRequest, user: User) -> None:
     """Every sign-in made with the old password has ended; this browser's goes on as a new one.
 
-    It was proved just now with both passwords. How and when it was made stays as it was.
+    Its methods stay what they were; its time is now, since who changes a password confirmed just before.
     """
     before = request.session.sign_in
     if before is None:
