@@ -29,7 +29,9 @@ OURS = re.compile(
     rf"(?:{'|'.join(map(re.escape, (HUB, SHOP, WIKI, SECURE)))})/[\x21-\x5b\x5d-\x7e]*", re.ASCII
 )
 OWN_PATHS = re.compile(
-    r"/(?:(?:login|logout)/(?:\?rd=[\w.%~-]+)?|static/accounts/[\w.-]+)?|#content", re.ASCII
+    r"/(?:login/(?:code/)?(?:\?(?:rd|next)=[\w.%~-]+)?|logout/(?:\?rd=[\w.%~-]+)?|password/reset/"
+    r"|static/accounts/[\w.-]+)?|#content",
+    re.ASCII,
 )
 FORWARDED = [
     ("X-Forwarded-Method", "GET"),
@@ -231,7 +233,10 @@ def wrong_ways(answer: Answer) -> list[str]:
 def _is_ours(way: str) -> bool:
     if OURS.fullmatch(way):
         return True
-    carried = parse_qs(urlsplit(way).query).get("rd", [])
+    if not way:
+        return True  # a field that a script fills
+    query = parse_qs(urlsplit(way).query)
+    carried = [*query.get("rd", []), *query.get("next", [])]
     return bool(OWN_PATHS.fullmatch(way)) and all(OURS.fullmatch(address) for address in carried)
 
 

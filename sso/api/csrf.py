@@ -59,6 +59,12 @@ class CsrfMiddleware(csrf.CsrfViewMiddleware):
             return respond(request, TryAgain(str(error)))
         return self._accept(request)
 
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """An answer of 500 or more changes no cookie: the token of before goes on being good."""
+        if response.status_code >= 500:
+            return response
+        return cast(HttpResponseBase, super().process_response(request, response))
+
     def _check(self, request: HubRequest) -> None:
         """Raises ``OriginRefused``, ``CsrfFailed``, or what ``registry_mirror.current`` raises."""
         origin = asking_origin(request)

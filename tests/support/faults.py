@@ -65,7 +65,11 @@ class Person:
     @property
     def page(self) -> list[tuple[str, str]]:
         """What JavaScript of a registered origin sends."""
-        return [self.cookies, ("Origin", SHOP), ("X-CSRF-Token", self.token)]
+        return self.page_at(SHOP)
+
+    def page_at(self, origin: str) -> list[tuple[str, str]]:
+        """What JavaScript of this origin sends."""
+        return [self.cookies, ("Origin", origin), ("X-CSRF-Token", self.token)]
 
 
 class AppInALoop:
@@ -174,7 +178,10 @@ class Installation:
         typed = f"csrfmiddlewaretoken={person.token}&username=ada&password={PASSWORD.replace(' ', '+')}"
 
         def page(path: str, method: str = "GET", **more: Any) -> Callable[[], Answer]:
-            return lambda: hub.request(method, path, headers=[*person.page, *more.pop("also", [])], **more)
+            origin = hub.origin if path.startswith("/api/sessions") else SHOP  # the account is the hub's own
+            return lambda: hub.request(
+                method, path, headers=[*person.page_at(origin), *more.pop("also", [])], **more
+            )
 
         return {
             "sign in": page("/api/session", "POST", json=credentials),
