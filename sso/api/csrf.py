@@ -63,7 +63,7 @@ class CsrfMiddleware(csrf.CsrfViewMiddleware):
         """An answer of 500 or more changes no cookie: the token of before goes on being good."""
         if response.status_code >= 500:
             return response
-        return cast(HttpResponseBase, super().process_response(request, response))
+        return super().process_response(request, response)
 
     def _check(self, request: HubRequest) -> None:
         """Raises ``OriginRefused``, ``CsrfFailed``, or what ``registry_mirror.current`` raises."""
