@@ -8,17 +8,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from bench import hub, revocation, scale, sessions, throughput
 from bench.machine import PEERS, Cores, describe, found
 from bench.peers_setup import install
 from bench.processes import inside, result, written
-from bench.report import LATEST, PAGE, console, page
+from bench.report import LATEST, PAGE, TABLES, console, page
 from bench.settings import Settings
 from tests.support.redis_server import RedisServer
 
@@ -58,7 +62,11 @@ def run(settings: Settings, parts: tuple[str, ...]) -> dict[str, Any]:
         }
         for part in parts:
             settings.say(f"-- {part}")
-            said[part] = steps[part]()
+            try:
+                said[part] = steps[part]()
+            except (RuntimeError, OSError, subprocess.SubprocessError, httpx.HTTPError) as error:
+                skipped[part] = f"failed: {error}"[:300]
+            settings.say(TABLES[part](said) if said.get(part) else f"{part}: {skipped}")
     said["minutes"] = round((time.monotonic() - began) / 60, 1)
     return said
 
@@ -78,10 +86,12 @@ def main() -> None:
     print(console(said))
     if given.out:
         given.out.write_text(json.dumps(said, indent=1) + "\n")
-    elif not given.quick and set(given.parts) == set(PARTS) and not only:
+    elif not given.quick and not only and all(said.get(part) for part in PARTS):
         LATEST.write_text(json.dumps(said, indent=1) + "\n")
         PAGE.write_text(page(said))
         settings.say(f"written: {LATEST} and {PAGE}")
+    if any(why.startswith("failed") for why in said["skipped"].values()):
+        sys.exit(1)
 
 
 if __name__ == "__main__":
