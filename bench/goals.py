@@ -37,9 +37,12 @@ def goals(result: dict[str, Any]) -> list[Goal]:
         )
         found.append(Goal(f"{text} ≥ 0.9", f"{share:.2f}", share >= 0.9))
     found.append(_at_most("Redis bytes of a sign-in, all keys counted", result["footprint"]["total"], 1000))
-    alone = result["storm"]["own core"]
-    ratio = alone["storm"]["p99"] / alone["quiet"]["p99"]
-    found.append(_at_most("p99 of validation in a storm of sign-ins, times quiet", round(ratio, 2), 3))
+    for place in ("own core", "cores shared"):
+        busy = result["storm"][place]
+        ratio = busy["storm"]["p99"] / busy["quiet"]["p99"]
+        found.append(
+            _at_most(f"p99 of validation in a storm of sign-ins, {place}: times quiet", round(ratio, 2), 3)
+        )
     return [goal for goal in found if goal is not None]
 
 
