@@ -12,8 +12,8 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from socket import socket
 from ssl import SSLContext
-from typing import Any
 
 import uvloop
 from gunicorn.sock import ssl_context
@@ -47,12 +47,15 @@ class EdgeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
         server = Http1(app.edge, app.source, keep_alive=self.cfg.keepalive, most=self.cfg.worker_connections)
         app.source.start()
+        # The loop closes its listeners a moment after it is told to; ours stay until nobody waits there.
+        listeners = [one.sock.dup() for one in self.sockets]
         doors = [await loop.create_server(server, sock=one.sock, ssl=tls) for one in self.sockets]
         await self._tick_until_told(server)
-        for one in self.sockets:
-            await self._take_who_waits(one.sock, server, tls)
         for door in doors:
             door.close()
+        await asyncio.sleep(NAP)
+        for listener in listeners:
+            await self._take_who_waits(listener, server, tls)
         await self._last_answers(server)
         await app.source.close()
 
@@ -76,11 +79,11 @@ class EdgeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._told.wait(), 1.0)
 
-    async def _take_who_waits(self, listener: Any, server: Http1, tls: SSLContext | None) -> None:
-        """Those whom the kernel has accepted for us; after them the door shuts, and a proxy tries the next server."""
+    async def _take_who_waits(self, listener: socket, server: Http1, tls: SSLContext | None) -> None:
+        """Those whom the kernel has accepted for us; then the door is shut, and a proxy tries the next server."""
         loop = asyncio.get_running_loop()
         listener.setblocking(False)
-        with suppress(OSError):  # nobody waits any more
+        with listener, suppress(OSError):  # nobody waits any more
             while True:
                 waiting, _ = listener.accept()
                 await loop.connect_accepted_socket(server, waiting, ssl=tls)

@@ -166,6 +166,19 @@ def test_a_refusal_waits_its_turn_behind_answers_that_are_being_fetched(edge, ad
     assert [part[:3] for part in said.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"400"]
 
 
+def test_whoever_came_just_before_the_end_may_still_ask(edge, ada):
+    edge.ticking.cancel()
+    time.sleep(1.2)  # the server's own clock stands still meanwhile
+    with edge.line() as line:
+        time.sleep(0.1)
+        edge.loop.call_soon_threadsafe(edge.server.end)
+        time.sleep(0.1)
+        line.sendall(ask(ada))
+        said = _rest(line, 2)
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nConnection: close\r\n" in said
+
+
 def test_two_people_on_one_connection_never_get_each_others_answer(edge, own_redis, ada):
     bob = sign_in(own_redis, username="bob")
     with edge.line() as line:

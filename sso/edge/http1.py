@@ -152,7 +152,8 @@ class Connection(asyncio.Protocol):
         self._queue: deque[WireAsked | Answer] = deque()
         #: Nothing that comes in counts any more; the client takes no answers; we take no requests; none has begun.
         self._deaf = self._stuck = self._paused = self._idle = False
-        self._since = server.now
+        # Not the server's clock, which is a second behind: whoever came just now would be turned away at the end.
+        self._since = server.loop.time()
         #: The request that is arriving, and bytes of it since it began or its headers ended.
         self._asked = WireAsked("")
         self._bytes = 0
