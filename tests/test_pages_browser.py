@@ -40,6 +40,8 @@ class Wiki:
         return f"{self.hub}/login/?rd={quote(self.origin + path, safe='')}"
 
     def answer(self, path: str) -> tuple[int, str, str]:
+        if path == "/favicon.ico":  # browsers ask for it whenever they like
+            return 204, "", ""
         self.seen.append(path)
         if path.startswith("/blind"):
             return 302, self.login(path), ""
