@@ -24,7 +24,19 @@ from pydantic_settings import (
 )
 from sso_client import connections
 
+from authserver.languages import COMPLETE
+from authserver.branding import (
+    Link,
+    parse_accent,
+    parse_address,
+    parse_dark_accent,
+    parse_folder,
+    parse_links,
+    parse_logo,
+)
 from authserver.mail_address import MailServer
+from sso.colours import Colour
+from sso.images import Image
 from sso.origins import is_beneath
 from sso.proxies import TrustedProxies
 from sso.sites import Sites, check_cookie_domain
@@ -94,9 +106,17 @@ def _parse_bool(text: str) -> bool:
     return _WORDS[text.lower()]
 
 
+def _parse_bool_or_nothing(text: str) -> bool | None:
+    return _parse_bool(text) if text else None
+
+
 def _parse_path(text: str) -> Path:
     """A relative path starts at the project's folder, wherever the process was started."""
     return (PROJECT / Path(text).expanduser()).absolute()
+
+
+def _parse_path_or_nothing(text: str) -> Path | None:
+    return _parse_path(text) if text else None
 
 
 def _parse_list(text: str) -> tuple[str, ...]:
@@ -135,6 +155,12 @@ def _parse_database_url(text: str) -> str:
 def _parse_registration(text: str) -> str:
     if text not in ("off", "open", "invitation"):
         raise ValueError("none of off, open and invitation. Write one of them")
+    return text
+
+
+def _parse_language(text: str) -> str:
+    if text not in COMPLETE:
+        raise ValueError(f"not a language that is complete here. Write one of {', '.join(COMPLETE)}")
     return text
 
 
@@ -269,16 +295,47 @@ class Environment(BaseSettings):
 
     #: What people read as the name of this service.
     brand: Annotated[str, BeforeValidator(_parse_brand)] = _variable("SSO_BRAND", "Single sign-on")
+    #: The picture beside or instead of the mark, and the one for dark pages.
+    logo: Annotated[Image | None, BeforeValidator(parse_logo), BeforeValidator(_parse_path_or_nothing)] = (
+        _variable("SSO_LOGO")
+    )
+    logo_dark: Annotated[
+        Image | None, BeforeValidator(parse_logo), BeforeValidator(_parse_path_or_nothing)
+    ] = _variable("SSO_LOGO_DARK")
+    #: The colour of buttons and links on light pages, and on dark ones; one alone is adapted for the other.
+    accent: Annotated[Colour | None, BeforeValidator(parse_accent)] = _variable("SSO_ACCENT")
+    accent_dark: Annotated[Colour | None, BeforeValidator(parse_dark_accent)] = _variable("SSO_ACCENT_DARK")
+    #: What the foot of each page links to.
+    footer_links: Annotated[tuple[Link, ...], BeforeValidator(parse_links)] = _variable("SSO_FOOTER_LINKS")
+    #: Where people find help.
+    support_link: Annotated[str, BeforeValidator(parse_address)] = _variable("SSO_SUPPORT_LINK")
+    #: Templates that stand before ours.
+    templates_dir: Annotated[
+        Path | None, BeforeValidator(parse_folder), BeforeValidator(_parse_path_or_nothing)
+    ] = _variable("SSO_TEMPLATES_DIR")
     #: Who may make themselves an account: ``off``, ``open`` (everybody) or ``invitation``.
     registration: Annotated[str, BeforeValidator(_parse_registration)] = _variable("SSO_REGISTRATION", "off")
+    #: For browsers that ask for no language of ours, and what is not translated.
+    default_language: Annotated[str, BeforeValidator(_parse_language)] = _variable("SSO_DEFAULT_LANGUAGE", "en")
     #: Whether people may delete their own account.
     account_deletion: Annotated[bool, BeforeValidator(_parse_bool)] = _variable("SSO_ACCOUNT_DELETION", "off")
+    #: Whether the admin wants a second factor; unsaid: see ``asks_admins_for_second_factor``.
+    admin_second_factor: Annotated[bool | None, BeforeValidator(_parse_bool_or_nothing)] = _variable(
+        "SSO_ADMIN_SECOND_FACTOR"
+    )
     #: The mail server.
     mail_url: Annotated[MailServer, BeforeValidator(MailServer.parse), Readable] = _variable(
         "SSO_MAIL_URL", "console://"
     )
     #: Who mail is from; empty until ``_sender_of_the_primary_site``.
     mail_from: Annotated[str, BeforeValidator(_parse_sender)] = _variable("SSO_MAIL_FROM")
+
+    @property
+    def asks_admins_for_second_factor(self) -> bool:
+        """Where nothing is said: on every hub but those of a trial on one's own machine."""
+        if self.admin_second_factor is not None:
+            return self.admin_second_factor
+        return self.sites.primary.hub.scheme == "https"
 
     @field_validator("mail_from")
     @classmethod

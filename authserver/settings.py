@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dj_database_url
 
+from authserver import languages
 from authserver.environment import EnvironmentRefused, read_environment
 
 try:
@@ -33,15 +34,26 @@ SSO_ABSOLUTE_LIFETIME = env.absolute_lifetime
 SSO_REMEMBER_LIFETIME = env.remember_lifetime
 SSO_TRUSTED_PROXIES = env.trusted_proxies
 SSO_BRAND = env.brand
+SSO_LOGO, SSO_LOGO_DARK = env.logo, env.logo_dark
+SSO_ACCENT, SSO_ACCENT_DARK = env.accent, env.accent_dark
+SSO_FOOTER_LINKS, SSO_SUPPORT_LINK = env.footer_links, env.support_link
+SSO_TEMPLATES_DIR = env.templates_dir
 SSO_REGISTRATION = env.registration
 SSO_ACCOUNT_DELETION = env.account_deletion
+SSO_ADMIN_SECOND_FACTOR = env.asks_admins_for_second_factor
 
 INSTALLED_APPS = [
     "accounts",
     "sso",
+    "sso.oidc",
+    "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "sso.apps.HubAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
+    "django.contrib.humanize",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -55,20 +67,24 @@ MIDDLEWARE = [
     # Headers first, so that also a refused host is answered with them.
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
+    "accounts.preferences.LanguageMiddleware",
     "sso.middleware.addressing.AddressingMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "sso.api.cors.CorsMiddleware",
     "sso.middleware.cookies.CookiesMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "accounts.page_defaults.PageDefaultsMiddleware",
     "sso.api.csrf.CsrfMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.preferences.PersonalMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "sso.middleware.outages.OutagesMiddleware",
 ]
+
+# The admin looks for Django's session middleware by name; ours is ``CookiesMiddleware``.
+SILENCED_SYSTEM_CHECKS = ["admin.E410"]
 
 ROOT_URLCONF = "authserver.urls"
 WSGI_APPLICATION = "authserver.wsgi.application"
@@ -76,6 +92,7 @@ APPEND_SLASH = False
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [env.templates_dir] if env.templates_dir else [],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -170,6 +187,18 @@ MFA_TRUST_COOKIE_NAME = "__Host-sso_trust"
 MFA_TRUST_COOKIE_SECURE = True
 MFA_TRUST_COOKIE_HTTPONLY = True
 
+# -- the administrator's pages (django-unfold)
+
+UNFOLD = {
+    "SITE_TITLE": env.brand,
+    "SITE_HEADER": env.brand,
+    "SITE_SYMBOL": "key",
+    "DASHBOARD_CALLBACK": "sso.admin.dashboard.context",
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {"show_search": True, "navigation": "sso.admin.pages.sidebar"},
+    "ACCOUNT": {"navigation": [{"title": "My account", "link": "/account/"}]},
+}
+
 # -- mail
 
 EMAIL_BACKEND = (
@@ -238,8 +267,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 STATIC_URL = "static/"
 STATIC_ROOT = env.data_dir / "static"
 WHITENOISE_USE_FINDERS = True
-LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English")]
+LANGUAGE_CODE = env.default_language
+LANGUAGES = languages.LANGUAGES
 TIME_ZONE = "UTC"
 USE_TZ = True
 

@@ -142,6 +142,20 @@ def _canonical_origins(texts: list[str], errors: dict[str, list[str]]) -> list[s
     return list(dict.fromkeys(origins))
 
 
+class AdminPermission(models.Model):  # noqa: DJ008 - has no rows
+    """No table: what an administrator may be allowed beside the tables of Django's."""
+
+    class Meta:
+        managed = False
+        default_permissions = ()
+        permissions = [
+            ("view_sessions", "Can see who is signed in where"),
+            ("end_sessions", "Can end sign-ins"),
+            ("sign_in_as", "Can sign in as somebody else, for support"),
+            ("view_doctor", "Can use the cookie doctor for any app"),
+        ]
+
+
 class IdentityChange(models.Model):
     """A changed person whose sessions are not yet in line; normally gone within milliseconds."""
 
