@@ -16,3 +16,8 @@ class HubAdminConfig(admin.AdminConfig):
 
     default_site = "sso.admin.site.HubAdminSite"
     default = False
+
+    def ready(self) -> None:
+        """Not from ``sso.admin`` itself: the site that things are registered with is made by importing that."""
+        super().ready()
+        from sso.admin import contents  # noqa: F401 - registers

@@ -3,5 +3,3 @@
 ``site`` decides who enters, ``pages`` mounts pages that are no table of Django's, ``warnings`` collects what the
 dashboard shows. People are in ``accounts.admin``.
 """
-
-from sso.admin import apps, dashboard  # noqa: F401 - register
