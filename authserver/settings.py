@@ -45,6 +45,7 @@ SSO_ADMIN_SECOND_FACTOR = env.asks_admins_for_second_factor
 INSTALLED_APPS = [
     "accounts",
     "sso",
+    "sso.audit",
     "sso.oidc",
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
@@ -64,6 +65,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "sso.audit.middleware.AuditMiddleware",
     # Headers first, so that also a refused host is answered with them.
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -276,9 +278,17 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"()": "authserver.logs.OneLine", "format": "%(asctime)s %(levelname)s %(name)s %(message)s"}
+        "line": {"()": "authserver.logs.OneLine", "format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "bare": {"format": "%(message)s"},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+        "audit": {"class": "logging.StreamHandler", "formatter": "bare"},
+    },
     "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        # Bare JSON, one object a line.
+        "sso.audit": {"handlers": ["audit"], "level": "INFO", "propagate": False},
+    },
 }

@@ -17,6 +17,8 @@ class HubRequest(HttpRequest):
 
     #: The site whose hub was addressed.
     site: Site  # type: ignore[assignment]  # Django's own "sites" app is not in use
+    #: What the request is called in its answer, its log lines and its events.
+    request_id: str
     #: The client's address as far as trusted proxies vouch for it.
     client_address: str
     #: The one well-formed shared cookie that arrived, if exactly one did. Secret.
