@@ -16,11 +16,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.canonical import USERNAME, canonical, normalised_password
+from accounts.locales import validate_language, validate_time_zone
 from sso import sign_ins
 from sso.outbox import identity_changed
 
 #: Changing nothing that apps know and nothing that a sign-in rests on.
-PRIVATE_FIELDS = frozenset({"last_login"})
+PRIVATE_FIELDS = frozenset({"last_login", "language", "time_zone"})
 
 
 def validate_username(value: str) -> None:
@@ -101,6 +102,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(
         _("active"), default=True, help_text=_("Switch off instead of deleting: ends every session at once.")
     )
+    #: Empty: as the browser says.
+    language = models.CharField(_("language"), max_length=15, blank=True, validators=[validate_language])
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()

@@ -316,7 +316,9 @@ class Environment(BaseSettings):
     #: Who may make themselves an account: ``off``, ``open`` (everybody) or ``invitation``.
     registration: Annotated[str, BeforeValidator(_parse_registration)] = _variable("SSO_REGISTRATION", "off")
     #: For browsers that ask for no language of ours, and what is not translated.
-    default_language: Annotated[str, BeforeValidator(_parse_language)] = _variable("SSO_DEFAULT_LANGUAGE", "en")
+    default_language: Annotated[str, BeforeValidator(_parse_language)] = _variable(
+        "SSO_DEFAULT_LANGUAGE", "en"
+    )
     #: Whether people may delete their own account.
     account_deletion: Annotated[bool, BeforeValidator(_parse_bool)] = _variable("SSO_ACCOUNT_DELETION", "off")
     #: Whether the admin wants a second factor; unsaid: see ``asks_admins_for_second_factor``.

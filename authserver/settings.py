@@ -72,6 +72,7 @@ MIDDLEWARE = [
     "accounts.preferences.LanguageMiddleware",
     "sso.middleware.addressing.AddressingMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "accounts.brand.BrandMiddleware",
     "sso.api.cors.CorsMiddleware",
     "sso.middleware.cookies.CookiesMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -270,7 +271,7 @@ STATIC_URL = "static/"
 STATIC_ROOT = env.data_dir / "static"
 WHITENOISE_USE_FINDERS = True
 LANGUAGE_CODE = env.default_language
-LANGUAGES = languages.LANGUAGES
+LANGUAGES = languages.named()
 TIME_ZONE = "UTC"
 USE_TZ = True
 

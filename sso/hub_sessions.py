@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
+from sso_client.errors import StoreUnavailable
 
 from sso import ending, shared_sessions, sign_in_store
 from sso import redis as store
@@ -68,10 +69,21 @@ class SessionStore(SessionBase):
         self.sign_in: SignIn | None = None
         #: The shared session's seconds left, by fingerprint, as seen while loading.
         self.lives: dict[str, int] = {}
+        #: Why it could not be loaded: whoever asks again in this request is told so without waiting again.
+        self._failure: StoreUnavailable | None = None
 
     # -- reading
 
     def load(self) -> dict[str, Any]:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return self._load()
+        except StoreUnavailable as error:
+            self._failure = error
+            raise
+
+    def _load(self) -> dict[str, Any]:
         data = stored(self.session_key or "") if self.session_key else {}
         sid = data.get(SID)
         # A session that names a person but no sign-in could not be ended from elsewhere: nobody.

@@ -35,8 +35,10 @@ HUB = CookieReader(settings.SESSION_COOKIE_NAME)
 SHARED = CookieReader(settings.SSO_COOKIE_NAME)
 CSRF = CookieReader(settings.CSRF_COOKIE_NAME, re.compile(r"[A-Za-z0-9]{32}(?:[A-Za-z0-9]{32})?"))
 LANGUAGE = CookieReader(settings.LANGUAGE_COOKIE_NAME, re.compile(r"[A-Za-z-]{2,15}"))
+#: Set by ``zone.js``: the time zone of this browser, as the IANA database calls it.
+ZONE = CookieReader("__Host-sso_zone", re.compile(r"[A-Za-z0-9_+/-]{1,64}"))
 TRUST = CookieReader(settings.MFA_TRUST_COOKIE_NAME, re.compile(r"[A-Za-z0-9_=:.-]{1,2048}"))
-READERS = {reader.name: reader for reader in (HUB, SHARED, CSRF, LANGUAGE, TRUST)}
+READERS = {reader.name: reader for reader in (HUB, SHARED, CSRF, LANGUAGE, ZONE, TRUST)}
 
 
 class CookiesMiddleware:
