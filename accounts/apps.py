@@ -5,4 +5,11 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from accounts import confirmations, recovery, registration, signals  # noqa: F401 - connect
+        """Receivers connect, checks register."""
+        from accounts import (  # noqa: F401
+            confirmations,
+            recovery,
+            registration,
+            signals,
+            template_checks,
+        )

@@ -7,6 +7,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from accounts import brand
+
 if TYPE_CHECKING:
     from accounts.models import User
     from sso.registry import App, Registry
@@ -22,7 +24,10 @@ class Launcher:
     title: str
     url: str
     host: str
-    tint: int
+    #: A class of pages.css, or of the apps' own stylesheet.
+    tint: str
+    #: Where its picture is, or empty.
+    logo: str
 
 
 def apps_for(user: User, registry: Registry) -> list[Launcher]:
@@ -37,9 +42,13 @@ def _launcher(app: App) -> Launcher | None:
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http"):
         return None
-    return Launcher(app.title or app.name, url, parts.netloc, _tint(app.name))
+    return Launcher(app.title or app.name, url, parts.netloc, tint_of(app), logo_of(app))
 
 
-def _tint(name: str) -> int:
-    """The same colour for the same app, whoever looks and whatever is registered beside it."""
-    return sha256(name.encode()).digest()[0] % TINTS
+def tint_of(app: App) -> str:
+    """Its own colour, else the same of ours for the same app, whatever is registered beside it."""
+    return brand.tint(app) or f"tile-{sha256(app.name.encode()).digest()[0] % TINTS}"
+
+
+def logo_of(app: App) -> str:
+    return brand.address(app.logo) if app.logo else ""

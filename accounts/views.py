@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts import authentication, bounces, destinations, launcher, logins, step_up, words
+from accounts import authentication, bounces, brand, destinations, launcher, logins, step_up, words
 from accounts.destinations import Destination
 from accounts.forms import SignInForm
 from accounts.pages import answers, let_forms_end_at, page, see_other
@@ -25,8 +25,10 @@ def home(request: HubRequest) -> HttpResponseBase:
     """``GET /`` — the apps of whoever is signed in; everybody else signs in first."""
     if not request.user.is_authenticated:
         return see_other("/login/")
-    apps = launcher.apps_for(request.user, registry_mirror.current())
-    return page(request, "accounts/home.html", {"apps": apps, "who": words.name_of(request.user)})
+    registry = registry_mirror.current()
+    apps = launcher.apps_for(request.user, registry)
+    context = {"apps": apps, "who": words.name_of(request.user)}
+    return page(request, "accounts/home.html", {**context, "stylesheet": brand.apps_address(registry.apps)})
 
 
 @sensitive_post_parameters("password")

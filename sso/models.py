@@ -11,6 +11,8 @@ from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from sso.access import AccessPolicy
+from sso.colours import Colour
+from sso.images import LARGEST_OF_APP, Image
 from sso.origins import Origin
 from sso.registry import App
 from sso.return_addresses import registered_form
@@ -44,6 +46,12 @@ class RelyingApp(models.Model):
     launch_url = models.CharField(
         max_length=500, blank=True, help_text=_("Where My apps leads; the first origin if empty.")
     )
+    #: SVG, PNG or WebP, 64 KiB at most; shown where people sign in for this app.
+    logo: Any = models.BinaryField(_("logo"), default=b"", blank=True)
+    logo_name = models.CharField(max_length=40, blank=True, editable=False, db_index=True)
+    colour = models.CharField(
+        _("colour"), max_length=7, blank=True, help_text=_("Such as #0d6a5b; one of ours if empty.")
+    )
     access: Any = models.JSONField(default=dict, blank=True)
     created = models.DateTimeField(auto_now_add=True)
 
@@ -58,11 +66,12 @@ class RelyingApp(models.Model):
         self._clean_lists()
         errors: dict[str, list[str]] = {}
         self.origins = _canonical_origins(self.origins, errors)
-        others = RelyingApp.objects.exclude(pk=self.pk)
+        others = RelyingApp.objects.exclude(pk=self.pk).defer("logo")
         for other in others:
             for origin in set(self.origins) & set(other.origins):
                 errors.setdefault("origins", []).append(f"{origin} belongs to the app {other.name} already.")
         self._clean_addresses(errors)
+        self._clean_looks(errors)
         try:
             msgspec.convert(self.access, AccessPolicy)
         except msgspec.ValidationError as error:
@@ -91,6 +100,19 @@ class RelyingApp(models.Model):
             self.launch_url = self._at_home(self.launch_url) if self.launch_url else ""
         except ValueError as error:
             errors["launch_url"] = [str(error)]
+
+    def _clean_looks(self, errors: dict[str, list[str]]) -> None:
+        """A picture that browsers show and nothing runs in, called by its content; a colour that is one."""
+        try:
+            self.colour = str(Colour.parse(self.colour)) if self.colour else ""
+        except ValueError as error:
+            errors["colour"] = [f"{self.colour}: {error}."]
+        if "logo" in self.get_deferred_fields():
+            return
+        try:
+            self.logo_name = Image.of(bytes(self.logo), largest=LARGEST_OF_APP).name if self.logo else ""
+        except ValueError as error:
+            errors["logo"] = [f"This is {error}."]
 
     def _at_home(self, address: str) -> str:
         """The address, if it is at one of this app's origins; else ``ValueError``."""
@@ -126,6 +148,8 @@ class RelyingApp(models.Model):
             return_addresses=tuple(self.return_addresses),
             groups=tuple(self.groups),
             launch_url=self.launch_url or (self.origins[0] + "/" if self.origins else ""),
+            logo=self.logo_name,
+            colour=self.colour,
             access=msgspec.convert(self.access, AccessPolicy),
         )
 

@@ -27,6 +27,9 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     #: Empty: everybody who is signed in. Otherwise members of any of these groups.
     groups: tuple[str, ...] = ()
     launch_url: str = ""
+    #: The name of its picture under ``/brand/``, and its colour as ``#0d6a5b``; empty: none.
+    logo: str = ""
+    colour: str = ""
     access: AccessPolicy = AccessPolicy()
 
     def admits(self, groups: tuple[str, ...]) -> bool:

@@ -13,7 +13,7 @@ log = logging.getLogger("sso.registry")
 
 
 def from_database() -> Registry:
-    return Registry(tuple(app.as_app() for app in RelyingApp.objects.all()))
+    return Registry(tuple(app.as_app() for app in RelyingApp.objects.defer("logo")))
 
 
 def publish() -> Registry:

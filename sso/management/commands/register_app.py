@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
+from sso.images import LARGEST_OF_APP, Image
 from sso.models import RelyingApp
 from sso.registration import register
 
@@ -23,6 +25,10 @@ class Command(BaseCommand):
         parser.add_argument("--group", action="append", default=[], help="only its members may use the app")
         parser.add_argument("--title", default="", help="what people see")
         parser.add_argument("--launch-url", default="", help="where My apps leads")
+        parser.add_argument("--logo", type=Path, metavar="FILE", help="SVG, PNG or WebP, 64 KiB at most")
+        parser.add_argument(
+            "--colour", default="", metavar="#RRGGBB", help="of its tile and its sign-in page"
+        )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -35,6 +41,8 @@ class Command(BaseCommand):
             return_addresses=options["return_address"],
             groups=options["group"],
             launch_url=options["launch_url"],
+            colour=options["colour"],
+            logo=_picture(options["logo"]),
         )
         try:
             secret = register(app)
@@ -52,3 +60,11 @@ class Command(BaseCommand):
         self.stdout.write(f"Registered {app.name} for {', '.join(app.origins)}.")
         self.stdout.write(f"client id:     {app.client_id}\nclient secret: {secret}")
         self.stdout.write("The secret is shown this once. Keep it where only the app can read it.")
+
+
+def _picture(path: Path | None) -> bytes:
+    """Raises ``CommandError`` for what is no picture we serve."""
+    try:
+        return Image.read(path, largest=LARGEST_OF_APP).data if path else b""
+    except ValueError as error:
+        raise CommandError(f"--logo {path}: {error}.") from None
