@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -13,12 +14,23 @@ from django.utils.translation import gettext_lazy as _
 from sso.access import AccessPolicy
 from sso.colours import Colour
 from sso.images import LARGEST_OF_APP, Image
+from sso.oidc import addresses
 from sso.origins import Origin
 from sso.registry import App
 from sso.return_addresses import registered_form
 
 #: What a list of names or addresses may hold.
 _Texts = list[Annotated[str, msgspec.Meta(min_length=1)]]
+
+
+LISTS = (
+    "origins",
+    "return_addresses",
+    "groups",
+    "secret_hashes",
+    "redirect_uris",
+    "post_logout_redirect_uris",
+)
 
 
 def _strings() -> models.JSONField[Any, Any]:
@@ -53,6 +65,32 @@ class RelyingApp(models.Model):
         _("colour"), max_length=7, blank=True, help_text=_("Such as #0d6a5b; one of ours if empty.")
     )
     access: Any = models.JSONField(default=dict, blank=True)
+    redirect_uris: Any = models.JSONField(
+        default=list,
+        blank=True,
+        help_text=_("OpenID Connect: where people come back to, exactly. Empty: the app does not use it."),
+    )
+    post_logout_redirect_uris: Any = models.JSONField(
+        default=list, blank=True, help_text=_("OpenID Connect: where people may be sent after signing out.")
+    )
+    backchannel_logout_uri = models.CharField(
+        max_length=500,
+        blank=True,
+        help_text=_("Where the app is told that a sign-in ended (OpenID Connect Back-Channel Logout)."),
+    )
+    backchannel_logout_session_required = models.BooleanField(
+        default=False, help_text=_("The app needs to be told which sign-in it was, not only whose.")
+    )
+    token_auth_method = models.CharField(
+        max_length=20,
+        choices=[
+            ("client_secret_basic", _("Secret in the Authorization header")),
+            ("client_secret_post", _("Secret in the form")),
+            ("none", _("No secret: an app in the browser or on a device")),
+        ],
+        default="client_secret_basic",
+        help_text=_("OpenID Connect: how the app proves itself when it fetches tokens."),
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -66,10 +104,13 @@ class RelyingApp(models.Model):
         self._clean_lists()
         errors: dict[str, list[str]] = {}
         self.origins = _canonical_origins(self.origins, errors)
+        if not self.origins and not self.redirect_uris and "origins" not in errors:
+            errors["origins"] = ["Name at least one origin, such as https://app.example.com."]
         others = RelyingApp.objects.exclude(pk=self.pk).defer("logo")
         for other in others:
             for origin in set(self.origins) & set(other.origins):
                 errors.setdefault("origins", []).append(f"{origin} belongs to the app {other.name} already.")
+        self._clean_oidc(errors)
         self._clean_addresses(errors)
         self._clean_looks(errors)
         try:
@@ -82,7 +123,7 @@ class RelyingApp(models.Model):
     def _clean_lists(self) -> None:
         """One entry that readers of the registry do not expect would make all apps unknown to them."""
         try:
-            for field in ("origins", "return_addresses", "groups", "secret_hashes"):
+            for field in LISTS:
                 setattr(self, field, msgspec.convert(getattr(self, field), _Texts))
         except msgspec.ValidationError as error:
             raise ValidationError({field: [f"A list of texts is needed: {error}."]}) from None
@@ -114,9 +155,22 @@ class RelyingApp(models.Model):
         except ValueError as error:
             errors["logo"] = [f"This is {error}."]
 
+    def _clean_oidc(self, errors: dict[str, list[str]]) -> None:
+        """Exact addresses that nobody can read in two ways, each once."""
+        for field in ("redirect_uris", "post_logout_redirect_uris"):
+            for address in dict.fromkeys(getattr(self, field)):
+                _check(addresses.registered, address, errors, field)
+            setattr(self, field, list(dict.fromkeys(getattr(self, field))))
+        if self.backchannel_logout_uri:
+            _check(addresses.registered, self.backchannel_logout_uri, errors, "backchannel_logout_uri")
+
+    def _homes(self) -> set[str]:
+        """The origins, and for an app that only speaks OpenID Connect those people come back to."""
+        return {*self.origins, *(addresses.origin_of(uri) for uri in self.redirect_uris)}
+
     def _at_home(self, address: str) -> str:
         """The address, if it is at one of this app's origins; else ``ValueError``."""
-        if not any(address == origin or address.startswith(origin + "/") for origin in self.origins):
+        if not any(address == origin or address.startswith(origin + "/") for origin in self._homes()):
             raise ValueError(f"{address} is at none of this app's origins.")
         return address
 
@@ -151,7 +205,19 @@ class RelyingApp(models.Model):
             logo=self.logo_name,
             colour=self.colour,
             access=msgspec.convert(self.access, AccessPolicy),
+            redirect_uris=tuple(self.redirect_uris),
+            post_logout_redirect_uris=tuple(self.post_logout_redirect_uris),
+            backchannel_logout_uri=self.backchannel_logout_uri,
+            backchannel_logout_session_required=self.backchannel_logout_session_required,
+            token_auth_method=self.token_auth_method,
         )
+
+
+def _check(judge: Callable[[str], str], address: str, errors: dict[str, list[str]], field: str) -> None:
+    try:
+        judge(address)
+    except ValueError as error:
+        errors.setdefault(field, []).append(str(error))
 
 
 def _canonical_origins(texts: list[str], errors: dict[str, list[str]]) -> list[str]:
@@ -161,8 +227,6 @@ def _canonical_origins(texts: list[str], errors: dict[str, list[str]]) -> list[s
             origins.append(str(Origin.parse(text)))
         except ValueError as error:
             errors.setdefault("origins", []).append(str(error))
-    if not texts:
-        errors.setdefault("origins", []).append("Name at least one origin, such as https://app.example.com.")
     return list(dict.fromkeys(origins))
 
 

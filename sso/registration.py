@@ -11,9 +11,11 @@ from sso.registry_publishing import new_secret
 def register(app: RelyingApp) -> str:
     """Validate and save a new app; returns its secret, which is kept only as a hash.
 
+    A public client (``token_auth_method`` "none") has none: then the text is empty.
+
     Raises ``ValidationError`` naming each field that is wrong.
     """
     app.client_id = app.client_id or f"{app.name}-{token_hex(4)}"
-    secret = new_secret(app)
+    secret = "" if app.token_auth_method == "none" else new_secret(app)
     app.save()
     return secret

@@ -7,10 +7,12 @@ and are told of changes by a push, so no validation ever waits for a database.
 from __future__ import annotations
 
 from hashlib import sha256
+from hmac import compare_digest
 
 import msgspec
 
 from sso.access import AccessPolicy
+from sso.oidc.addresses import origin_of
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +33,28 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     logo: str = ""
     colour: str = ""
     access: AccessPolicy = AccessPolicy()
+    #: OpenID Connect: exact addresses people come back to, after signing in and out. Empty: not spoken.
+    redirect_uris: tuple[str, ...] = ()
+    post_logout_redirect_uris: tuple[str, ...] = ()
+    #: Where the app is told that a sign-in ended; empty: nowhere.
+    backchannel_logout_uri: str = ""
+    backchannel_logout_session_required: bool = False
+    #: ``client_secret_basic``, ``client_secret_post`` or ``none``.
+    token_auth_method: str = "client_secret_basic"  # noqa: S105 - the name of a way
+
+    @property
+    def ways_out(self) -> frozenset[str]:
+        """Every origin that a page of the hub may send people to on behalf of this app."""
+        return frozenset((*self.origins, *(origin_of(uri) for uri in self._uris())))
+
+    def _uris(self) -> tuple[str, ...]:
+        return self.redirect_uris + self.post_logout_redirect_uris
+
+    def knows_secret(self, secret: str) -> bool:
+        """Whether it is one of the secrets that are valid now, in the same time whichever it is."""
+        presented = secret_hash(secret)
+        found = [compare_digest(presented, valid) for valid in self.secret_hashes]
+        return any(found)
 
     def admits(self, groups: tuple[str, ...]) -> bool:
         """Whether somebody in ``groups`` may use this app at all."""

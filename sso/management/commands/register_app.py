@@ -19,7 +19,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="small letters, digits and hyphens")
         parser.add_argument(
-            "--origin", action="append", required=True, metavar="URL", help="https://app.example.com"
+            "--origin", action="append", default=[], metavar="URL", help="https://app.example.com"
         )
         parser.add_argument("--return-address", action="append", default=[], metavar="URL")
         parser.add_argument("--group", action="append", default=[], help="only its members may use the app")
@@ -28,6 +28,21 @@ class Command(BaseCommand):
         parser.add_argument("--logo", type=Path, metavar="FILE", help="SVG, PNG or WebP, 64 KiB at most")
         parser.add_argument(
             "--colour", default="", metavar="#RRGGBB", help="of its tile and its sign-in page"
+        )
+        oidc = parser.add_argument_group("OpenID Connect")
+        oidc.add_argument("--redirect-uri", action="append", default=[], metavar="URL", help="exact")
+        oidc.add_argument(
+            "--post-logout-redirect-uri", action="append", default=[], metavar="URL", help="exact"
+        )
+        oidc.add_argument(
+            "--backchannel-logout-uri", default="", metavar="URL", help="told when a sign-in ends"
+        )
+        oidc.add_argument("--backchannel-logout-session-required", action="store_true")
+        oidc.add_argument(
+            "--token-auth-method",
+            choices=["client_secret_basic", "client_secret_post", "none"],
+            default="client_secret_basic",
+            help="none: an app without a secret, in the browser or on a device",
         )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -57,8 +72,11 @@ class Command(BaseCommand):
             }
             self.stdout.write(json.dumps(shown))
             return
-        self.stdout.write(f"Registered {app.name} for {', '.join(app.origins)}.")
-        self.stdout.write(f"client id:     {app.client_id}\nclient secret: {secret}")
+        self.stdout.write(f"Registered {app.name} for {', '.join(app.origins or app.redirect_uris)}.")
+        self.stdout.write(f"client id:     {app.client_id}")
+        if not secret:
+            return
+        self.stdout.write(f"client secret: {secret}")
         self.stdout.write("The secret is shown this once. Keep it where only the app can read it.")
 
 
