@@ -1,6 +1,6 @@
 """The environment: every setting in one typed object, read once, all mistakes reported at once.
 
-Values come from the process's environment, then from ``.env`` in the project's folder. Secrets may instead be
+Values come from the process's environment, then from ``.env`` in the project's folder (``SSO_ENV_FILE``). Secrets may instead be
 given as ``NAME_FILE``, the path of a file that holds the value. docs/settings.md explains each one.
 """
 
@@ -42,6 +42,9 @@ from sso.proxies import TrustedProxies
 from sso.sites import Sites, check_cookie_domain
 
 PROJECT: Final = Path(__file__).resolve().parent.parent
+
+#: Read before anything else, so it counts in the process's environment alone.
+ENV_FILE: Final = PROJECT / (os.environ.get("SSO_ENV_FILE") or ".env")
 
 #: Variables whose values are never shown, and which may be given as ``NAME_FILE``.
 SECRETS: Final = frozenset(
@@ -94,6 +97,15 @@ def parse_duration(text: str) -> int:
     return seconds
 
 
+def parse_retention(text: str) -> int:
+    """Like a duration, from one day to ten years; gives seconds."""
+    match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text.strip().lower(), re.ASCII)
+    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 86_400 <= seconds <= 3650 * 86_400:
+        raise ValueError("not from one day to ten years. Write days such as 400d")
+    return seconds
+
+
 def _parse_timeout(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", text, re.ASCII) or not 0.01 <= float(text) <= 10:
         raise ValueError("not a number of seconds from 0.01 to 10. Write a number such as 0.5")
@@ -117,6 +129,13 @@ def _parse_path(text: str) -> Path:
 
 def _parse_path_or_nothing(text: str) -> Path | None:
     return _parse_path(text) if text else None
+
+
+def _parse_env_file(text: str) -> Path:
+    path = _parse_path(text)
+    if text != ".env" and not path.exists():
+        raise ValueError("no such file. Name one with lines NAME=value, or unset this")
+    return path
 
 
 def _parse_list(text: str) -> tuple[str, ...]:
@@ -256,6 +275,8 @@ class Environment(BaseSettings):
         arbitrary_types_allowed=True,
     )
 
+    #: What counts where the process's environment is silent.
+    env_file: Annotated[Path, BeforeValidator(_parse_env_file)] = _variable("SSO_ENV_FILE", ".env")
     #: Where the embedded Redis, SQLite and the generated secret key live; created when needed, mode 0700.
     data_dir: Annotated[Path, BeforeValidator(_parse_path)] = _variable("SSO_DATA_DIR", "data")
     #: Signs what the auth server hands out and wants back; generated once into the data folder when unset.
@@ -339,6 +360,11 @@ class Environment(BaseSettings):
             return self.admin_second_factor
         return self.sites.primary.hub.scheme == "https"
 
+    #: Seconds that events of the audit trail are kept.
+    audit_retention: Annotated[int, BeforeValidator(parse_retention)] = _variable(
+        "SSO_AUDIT_RETENTION", "400d"
+    )
+
     @field_validator("mail_from")
     @classmethod
     def _sender_of_the_primary_site(cls, value: str, info: ValidationInfo) -> str:
@@ -407,8 +433,8 @@ def variables() -> frozenset[str]:
     return frozenset(names | {f"{name}_FILE" for name in SECRETS})
 
 
-def read_environment(*, env_file: Path | None = PROJECT / ".env") -> Environment:
-    """Read and check the environment; make the data folder and the secret key when they are needed.
+def read_environment(*, env_file: Path | None = ENV_FILE) -> Environment:
+    """Read and check the environment and ``env_file``; make the data folder and the secret key when they are needed.
 
     Raises:
         EnvironmentRefused: one line for each wrong value.

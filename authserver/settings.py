@@ -40,6 +40,7 @@ SSO_FOOTER_LINKS, SSO_SUPPORT_LINK = env.footer_links, env.support_link
 SSO_TEMPLATES_DIR = env.templates_dir
 SSO_REGISTRATION = env.registration
 SSO_ACCOUNT_DELETION = env.account_deletion
+SSO_AUDIT_RETENTION = env.audit_retention
 SSO_ADMIN_SECOND_FACTOR = env.asks_admins_for_second_factor
 
 INSTALLED_APPS = [
@@ -47,6 +48,7 @@ INSTALLED_APPS = [
     "sso",
     "sso.audit",
     "sso.oidc",
+    "sso.exposure",
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
@@ -80,6 +82,7 @@ MIDDLEWARE = [
     "sso.api.csrf.CsrfMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.preferences.PersonalMiddleware",
+    "sso.middleware.impersonated.ImpersonatedMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -44,6 +44,15 @@ def check_cookie_domain(domain: str) -> None:
         )
 
 
+def registrable_domain(host: str) -> str | None:
+    """The part of a host name that one owner registered: ``example.co.uk`` of ``a.example.co.uk``.
+
+    None for a public suffix itself.
+    """
+    found: str | None = _public_suffixes().privatesuffix(host)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """One parent domain and the auth server's host on it."""
