@@ -10,7 +10,7 @@ from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as webauthn
 from django.urls import path, re_path
 
-from accounts import account_pages, passkeys, steps, views, well_known
+from accounts import account_pages, passkeys, steps, trouble, views, well_known
 from accounts.borrowed import borrowed, fresh, step
 
 urlpatterns = [
@@ -19,6 +19,7 @@ urlpatterns = [
     path("login/", views.login, name="account_login"),
     path("logout/", views.logout, name="logout"),
     path("logout/", views.logout, name="account_logout"),
+    path("trouble/", trouble.doctor, name="doctor"),
     path("login/code/", borrowed(account.request_login_code), name="account_request_login_code"),
     path("login/code/confirm/", step(account.confirm_login_code), name="account_confirm_login_code"),
     path("login/factor/", step(steps.second_factor), name="mfa_authenticate"),

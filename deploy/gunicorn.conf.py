@@ -18,7 +18,7 @@ from gunicorn.glogging import Logger
 
 PROJECT = Path(__file__).resolve().parent.parent
 _environment = {
-    **dotenv_values(PROJECT / ".env"),
+    **dotenv_values(PROJECT / (os.environ.get("SSO_ENV_FILE") or ".env")),
     **{name: value for name, value in os.environ.items() if value},
 }
 _problems: list[str] = []
@@ -104,6 +104,8 @@ def post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn's signatur
     if "authserver.wsgi" in sys.modules:
         from accounts.mail.sender import sender
         from sso import registry_mirror
+        from sso.doctor import rounds
 
         registry_mirror.start()
+        rounds.start()
         sender.start()

@@ -33,6 +33,22 @@ class Keys:
     def user(self, user_id: str) -> str:
         return f"{self.prefix}user:{user_id}"
 
+    def acting(self, actor_id: str) -> str:
+        """The sign-ins that an administrator began as somebody else."""
+        return f"{self.prefix}acting:{actor_id}"
+
+    def ticket(self, ticket_hash: str) -> str:
+        return f"{self.prefix}ticket:{ticket_hash}"
+
+    def oidc(self, grant_id: str) -> str:
+        """What one app was given of a sign-in: code, access and refresh tokens."""
+        return f"{self.prefix}oidc:{grant_id}"
+
+    @property
+    def beacon(self) -> str:
+        """By it an app's own doctor knows the right Redis and prefix."""
+        return f"{self.prefix}doctor"
+
     @property
     def registry(self) -> str:
         return f"{self.prefix}registry"

@@ -17,6 +17,7 @@ from sso_client.errors import StoreUnavailable
 from sso_client.reader import TrackedReader
 
 from sso import redis
+from sso.doctor import beacon
 from sso.edge.sources import decode_registry
 from sso.outbox import follow_pending
 from sso.registry import Registry
@@ -70,6 +71,7 @@ def catch_up() -> bool:
     try:
         follow_pending()  # first: whatever is wrong with apps, who was shut out stays out
         publish()
+        beacon.publish()
     except (
         StoreUnavailable,
         DatabaseError,

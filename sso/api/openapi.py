@@ -15,6 +15,7 @@ from django.conf import settings
 
 from sso import errors
 from sso.api import bodies
+from sso.doctor import observations
 from sso.edge import errors as edge_errors
 
 Json = dict[str, Any]
@@ -31,6 +32,9 @@ _TYPES = (
     bodies.ErrorBody,
     bodies.NobodyBody,
     bodies.StatusBody,
+    observations.Arrived,
+    observations.AppPage,
+    observations.FindingsBody,
 )
 
 
@@ -75,6 +79,12 @@ def paths() -> dict[str, Json]:
         "/api/authz/auth-request": {"get": _auth_request()},
         "/api/authz/forward-auth": {"get": _forward_auth()},
         "/api/authz/ext-authz/{path}": {method: _ext_authz(method) for method in _METHODS},
+        "/api/doctor/seen": {
+            "get": _about(
+                "whatArrived", "What of this request arrived", _ref("Arrived"), security=_COOKIE_OR_NOT
+            )
+        },
+        "/api/doctor/judge": {"post": _judge()},
         "/api/openapi.json": {"get": _about("openapi", "This document", {"type": "object"})},
         "/healthz": {"get": _about("alive", "Whether this process answers", _ref("StatusBody"))},
         "/readyz": {"get": _ready()},
@@ -261,18 +271,29 @@ def _authz(name: str, summary: str, parameters: list[Json], *, redirects: bool =
     }
 
 
+def _judge() -> Json:
+    return {
+        "operationId": "judge",
+        "summary": "What an app's page saw, and what that means",
+        "security": [],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("AppPage")}}},
+        "responses": {"200": _json("What is wrong, the worst first.", "FindingsBody")}
+        | refusals(errors.BadRequest, edge_errors.BodyTooLarge, errors.UnsupportedMediaType, errors.TryAgain),
+    }
+
+
 def _ready() -> Json:
     about = _about("ready", "Whether Redis, the registry and the database answer", _ref("StatusBody"))
     about["responses"] |= refusals(errors.TryAgain)
     return about
 
 
-def _about(name: str, summary: str, schema: Json) -> Json:
+def _about(name: str, summary: str, schema: Json, security: Iterable[Json] = ()) -> Json:
     answer = {"description": "Yes.", "content": {"application/json": {"schema": schema}}}
     return {
         "operationId": name,
         "summary": summary,
-        "security": [],
+        "security": list(security),
         "responses": {"200": answer} | refusals(errors.BadRequest),
     }
 
@@ -283,6 +304,7 @@ def _about(name: str, summary: str, schema: Json) -> Json:
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _METHOD = "^[A-Z][A-Z-]{0,31}$"
 _SCHEMES = ["http", "https", "ws", "wss"]
+_COOKIE_OR_NOT: tuple[Json, ...] = ({"sharedCookie": []}, {})
 _CSRF: Json = {"csrfCookie": [], "csrfToken": []}
 _STATE_CHANGE: tuple[Refusal, ...] = (errors.OriginRefused, errors.CsrfFailed, errors.TryAgain)
 

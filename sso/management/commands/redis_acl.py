@@ -6,9 +6,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-#: Reading, reporting activity, and being told of changes; nothing else (no KEYS, no SCAN, no SET). Each word is
-#: known to Redis 6.2, which refuses the whole line for one it does not know (``client|setinfo`` is of 7.2).
-COMMANDS = "-@all +get +getex +ping +hello +auth +client|tracking +client|id +client|setname +subscribe"
+#: Reading, reporting activity, being told of changes, comparing clocks; nothing else (no KEYS, no SCAN, no SET).
+#: Each word is known to Redis 6.2, which refuses the whole line for one it does not know (``client|setinfo`` is of
+#: 7.2).
+COMMANDS = "-@all +get +getex +ping +time +hello +auth +client|tracking +client|id +client|setname +subscribe"
 
 
 class Command(BaseCommand):
@@ -20,6 +21,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         prefix = settings.SSO_REDIS_PREFIX
         self.stdout.write(
-            f"ACL SETUSER {options['app']} on >CHOOSE-A-LONG-PASSWORD resetkeys ~{prefix}session:* "
+            f"ACL SETUSER {options['app']} on >CHOOSE-A-LONG-PASSWORD resetkeys ~{prefix}session:* ~{prefix}doctor "
             f"resetchannels &__redis__:invalidate {COMMANDS}"
         )

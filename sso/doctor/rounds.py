@@ -1,0 +1,48 @@
+"""The doctor's rounds: one of all hub processes looks at everything now and then, so that the dashboard knows."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+from typing import Final
+
+from django.core.cache import cache
+from django.db import close_old_connections
+
+from sso.doctor import report
+
+log = logging.getLogger("sso.doctor")
+
+#: Seconds between two rounds of the installation; seconds after a start, so that it does not compete with it.
+EVERY: Final = 15 * 60
+FIRST: Final = 90
+_started: set[int] = set()
+
+
+def start() -> None:
+    """Go on rounds in a thread of this process; once a process, after a fork."""
+    if os.getpid() not in _started:
+        _started.add(os.getpid())
+        threading.Thread(target=_rounds, name="doctor", daemon=True).start()
+
+
+def _rounds() -> None:
+    time.sleep(FIRST * (1 + random.random()))  # noqa: S311 - only to come at different times
+    while True:
+        go()
+        time.sleep(EVERY)
+
+
+def go() -> None:
+    """One round, unless another process was there a moment ago. Raises nothing: it is nobody's request."""
+    close_old_connections()
+    try:
+        if cache.add("doctor:round", 1, EVERY - 60):
+            report.keep(report.make())
+    except Exception as error:
+        log.warning("doctor_round_failed error=%s", type(error).__name__)
+    finally:
+        close_old_connections()
