@@ -28,6 +28,8 @@ _redis = RedisServer()
 
 _settings = {
     "DJANGO_SETTINGS_MODULE": "authserver.settings",
+    # A developer's own ``.env`` is nobody else's business.
+    "SSO_ENV_FILE": os.devnull,
     "SECRET_KEY": SECRET_KEY,
     "SSO_DATA_DIR": str(_scratch),
     "SSO_REDIS_URL": _redis.url,
@@ -93,11 +95,31 @@ def _no_link_left() -> Iterator[None]:
         registry_mirror._reader.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+def _no_event_left() -> Iterator[None]:
+    """What one test's database could not take is not stored into the next one's."""
+    yield
+    from sso.audit import keeping
+
+    keeping.forget_waiting()
+
+
 def _well(server: RedisServer) -> None:
     if server.running:
         server.thaw()
     else:
         server.start()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Emptying tables between tests is what the audit trail's triggers refuse; whole servers have them."""
+    from django.db import connection
+
+    from sso.audit import triggers
+
+    with django_db_blocker.unblock(), connection.schema_editor() as editor:
+        triggers.remove(None, editor)
 
 
 # -- whole servers

@@ -81,11 +81,11 @@ def row_hash(before: str, row: Mapping[str, Any]) -> str:
 def canonical(values: Any) -> bytes:
     """One spelling for one meaning: what a database gives back has the bytes it had before."""
     return json.dumps(
-        values, default=_plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True
+        values, default=plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True
     ).encode()
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     return str(value)

@@ -79,7 +79,7 @@ def entry(
 ) -> Entry:
     """The event with everything the request tells about it."""
     by = _who(actor) if actor is not None else _present_actor(request)
-    about = _who(subject) if subject is not None else by
+    about = _who(subject) if subject is not None else _unless_machine(by)
     texts = {
         "event": event.value,
         "outcome": outcome.value,
@@ -122,6 +122,11 @@ def _who(person: User | str) -> tuple[str, str]:
     if isinstance(person, str):
         return person, person if person.startswith("command:") else ""
     return str(person.pk), person.get_username()
+
+
+def _unless_machine(who: tuple[str, str]) -> tuple[str, str]:
+    """A command or the system itself is nobody that something happened to."""
+    return ("", "") if who[0] == "system" or who[0].startswith("command:") else who
 
 
 def _present_actor(request: HttpRequest | None) -> tuple[str, str]:

@@ -49,14 +49,14 @@ def record(
 
 
 def _when_it_counts(made: Entry, request: HttpRequest | None) -> None:
-    from sso.audit import storing
+    from sso.audit import keeping
 
     if not transaction.get_connection().in_atomic_block:
-        storing.keep(made)
+        keeping.keep(made)
     elif made.outcome != Outcome.DONE and request is not None:
         context.held(request).append(made)
     else:
-        transaction.on_commit(partial(storing.keep, made), robust=True)
+        transaction.on_commit(partial(keeping.keep, made), robust=True)
 
 
 def finish(request: HttpRequest) -> None:
@@ -64,9 +64,9 @@ def finish(request: HttpRequest) -> None:
     try:
         waiting = request.__dict__.pop("_audit_held", [])
         if waiting:
-            from sso.audit import storing
+            from sso.audit import keeping
 
             for made in waiting:
-                storing.keep(made)
+                keeping.keep(made)
     except Exception:
         log.exception("audit_not_recorded")

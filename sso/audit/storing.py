@@ -1,79 +1,48 @@
-"""Rows are added to the chain one after the other, each in a short transaction of its own."""
+"""Rows are added to the chain in short transactions of their own, and the head moves with them."""
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 
-from django.db import connection, transaction
+from django.db import transaction
 
-from sso.audit import chain
+from sso.audit import chain, head
 from sso.audit.entries import Entry
+from sso.audit.events import Event, Outcome
 from sso.audit.models import AuditEvent, ChainHead
 
-#: One JSON object a line, for whoever collects logs.
-lines = logging.getLogger("sso.audit")
-log = logging.getLogger("sso.trail")
 
+def store(entries: Iterable[Entry], *, again: bool = False) -> list[AuditEvent]:
+    """Add rows to the chain, and one before them when it is found damaged. Raises database errors.
 
-def keep(entry: Entry) -> None:
-    """One line in the log, then one row. Never raises."""
-    say("audit", asdict(entry))
-    try:
-        store([entry])
-    except Exception as error:
-        say("audit_not_stored", {"uid": entry.uid, "error": type(error).__name__}, logging.ERROR)
-
-
-def say(kind: str, content: dict[str, object], level: int = logging.INFO) -> None:
-    lines.log(level, json.dumps({"log": kind, **content}, default=chain._plain))
-
-
-def store(entries: Sequence[Entry]) -> list[AuditEvent]:
-    """Add rows to the chain. Raises database errors."""
+    ``again``: an earlier try may have been committed without our hearing of it, so those that are there are
+    left out.
+    """
     with transaction.atomic():
-        head = _locked_head()
-        rows = [_appended(head, entry) for entry in entries]
+        end, damage = head.locked()
+        wanted = _unstored(list(entries)) if again else list(entries)
+        if damage:
+            wanted = [_damaged(damage), *wanted]
+        rows = [_appended(end, entry) for entry in wanted]
         AuditEvent.objects.all()._append(rows)
-        seal(head)
+        head.save(end)
     return rows
 
 
-def _locked_head() -> ChainHead:
-    heads = (
-        ChainHead.objects.select_for_update()
-        if connection.features.has_select_for_update
-        else ChainHead.objects
+def _unstored(entries: list[Entry]) -> list[Entry]:
+    there = set(
+        AuditEvent.objects.filter(uid__in=[entry.uid for entry in entries]).values_list("uid", flat=True)
     )
-    head = heads.filter(pk=1).first()
-    if head is None:
-        ChainHead.objects.bulk_create([_first_head()], ignore_conflicts=True)
-        head = heads.get(pk=1)
-    return head
+    return [entry for entry in entries if entry.uid not in there]
 
 
-def _first_head() -> ChainHead:
-    head = ChainHead(seq=0, hash=chain.GENESIS, floor_seq=0, floor_hash=chain.GENESIS)
-    head.key_id = chain.key_id()
-    head.mac = chain.mac(head.key_id, sealed(head))
-    return head
+def _damaged(found: str) -> Entry:
+    return Entry(Event.AUDIT_DAMAGED.value, Outcome.FAILED.value, actor_id="system", details={"found": found})
 
 
-def sealed(head: ChainHead) -> bytes:
-    """What the head's MAC covers."""
-    return b"head\n" + chain.canonical([head.seq, head.hash, head.floor_seq, head.floor_hash, head.key_id])
-
-
-def seal(head: ChainHead) -> None:
-    head.key_id = chain.key_id()
-    head.mac = chain.mac(head.key_id, sealed(head))
-    head.save()
-
-
-def _appended(head: ChainHead, entry: Entry) -> AuditEvent:
-    row = AuditEvent(seq=head.seq + 1, key_id=chain.key_id(), **asdict(entry))
-    row.hash = chain.row_hash(head.hash, {name: getattr(row, name) for name in chain.COVERED})
-    head.seq, head.hash = row.seq, row.hash
+def _appended(end: ChainHead, entry: Entry) -> AuditEvent:
+    row = AuditEvent(seq=end.seq + 1, key_id=chain.key_id(), **asdict(entry))
+    row.hash = chain.row_hash(end.hash, {name: getattr(row, name) for name in chain.COVERED})
+    end.seq, end.hash = row.seq, row.hash
     return row
