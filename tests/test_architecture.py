@@ -20,6 +20,8 @@ VALUES = {
     "access",
     "registry",
     "requests",
+    "colours",
+    "images",
 }
 STORES = {
     "redis",

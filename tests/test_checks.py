@@ -161,6 +161,7 @@ def check_deploy(tmp_path, redis_url):
     """The ids that ``check --deploy`` prints for a production environment, in its own process."""
     environ = {
         "PATH": os.environ["PATH"],
+        "SSO_ENV_FILE": os.devnull,
         "DJANGO_SETTINGS_MODULE": "authserver.settings",
         "SECRET_KEY": KEY,
         "SSO_DATA_DIR": str(tmp_path / "data"),

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from accounts import template_checks
 from authserver.environment import PROJECT, SECRETS, Environment, variables
 from sso import checks
 
@@ -72,7 +73,8 @@ def _in_order(names):
 
 def test_every_check_is_documented_once_and_no_other():
     messages = [value for name, value in vars(checks).items() if re.fullmatch(r"[EW]\d{3}", name)]
-    ids = [message.id for message in [*messages, checks.unknown_variable("a", "b")]]
+    made = (checks.unknown_variable, template_checks.broken_template, template_checks.idle_template)
+    ids = [message.id for message in [*messages, *(make("a", "b") for make in made)]]
     assert len(ids) == len(set(ids))
     assert first_cells(section("What the checks say")) == sorted(ids)
 

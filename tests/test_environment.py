@@ -17,6 +17,7 @@ from authserver.environment import (
     read_environment,
     variables,
 )
+from tests.support.programs import clean_environment
 
 KEY = "a key of more than fifty characters, as Django advises: 0123456789"
 
@@ -242,6 +243,27 @@ def test_the_dotenv_file_counts_and_the_real_environment_wins(read, tmp_path):
     assert (env.idle_timeout, env.cookie_name, env.secret_key) == (600, "__Secure-a", KEY)
 
 
+def check(**environ):
+    """What ``manage.py check`` says with these variables and no other."""
+    clean = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "authserver.settings", **environ}
+    command = [sys.executable, "-m", "django", "check"]
+    return subprocess.run(command, cwd=PROJECT, env=clean, capture_output=True, text=True)
+
+
+def test_another_file_may_stand_for_the_dotenv_file_and_must_be_there(tmp_path):
+    (tmp_path / "env").write_text(f"SSO_DATA_DIR={tmp_path}\nSSO_BRAND={'x' * 61}\n")
+    assert check(SSO_ENV_FILE=str(tmp_path / "env")).stderr.startswith("SSO_BRAND=")
+    assert check(SSO_ENV_FILE=str(tmp_path / "none")).stderr.startswith(
+        f"SSO_ENV_FILE={tmp_path}/none: no such"
+    )
+
+
+def test_no_test_reads_a_developers_own_dotenv_file():
+    from authserver.environment import ENV_FILE
+
+    assert str(ENV_FILE) == os.devnull == clean_environment()["SSO_ENV_FILE"]
+
+
 def test_an_empty_variable_is_an_unset_one(read):
     env = read("SSO_IDLE_TIMEOUT=\n", SECRET_KEY="", SSO_REDIS_URL=" ", DEBUG="", SSO_SITES="")
     assert (env.redis_url, env.debug, env.idle_timeout, len(env.sites)) == (None, False, 3600, 1)
@@ -301,7 +323,7 @@ def _elsewhere():
 
 def test_starting_with_three_wrong_values_prints_three_lines_and_no_traceback(tmp_path):
     wrong = {"SSO_SITES": "com=auth.com", "SSO_IDLE_TIMEOUT": "1 hour", "SSO_TRUSTED_PROXIES": "*"}
-    environ = {"PATH": os.environ["PATH"], "SSO_DATA_DIR": str(tmp_path), **wrong}
+    environ = {"PATH": os.environ["PATH"], "SSO_ENV_FILE": os.devnull, "SSO_DATA_DIR": str(tmp_path), **wrong}
     environ["DJANGO_SETTINGS_MODULE"] = "authserver.settings"
     done = subprocess.run(
         [sys.executable, "-m", "django", "check"], cwd=PROJECT, env=environ, capture_output=True, text=True

@@ -27,8 +27,9 @@ OURS = (
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The machine's environment without any setting of ours, with ``extra``."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(OURS)} | dict(extra or {})
+    """The machine's environment without any setting of ours, not even those of a ``.env``, with ``extra``."""
+    bare = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    return bare | {"SSO_ENV_FILE": os.devnull} | dict(extra or {})
 
 
 class Program:
