@@ -12,11 +12,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts import language_page, preferences, words
 from accounts.borrowed import confirm_first, fresh
-from accounts.forms import ProfileForm
 from accounts.pages import answers, page, see_other
+from accounts.profile_form import ProfileForm
 from sso import sign_in_store, sign_ins
-from sso.api.devices import device_name
 from sso.requests import HubRequest
 
 if TYPE_CHECKING:
@@ -27,14 +27,21 @@ if TYPE_CHECKING:
 @answers("GET", "POST")
 @login_required
 def profile(request: HubRequest) -> HttpResponseBase:
-    """``/account/`` — username and name; the name can be changed, and apps hear of it at once."""
+    """``/account/`` — name, language and time zone; apps hear of a new name at once."""
     user = cast("User", request.user)
-    form = ProfileForm(request.POST if request.method == "POST" else None, instance=user)
-    if request.method == "POST" and form.is_valid():
-        form.save()
-        messages.success(request, _("Saved."))
-        return see_other(reverse("account"))
-    return page(request, "accounts/profile.html", {"form": form}, status=400 if form.errors else 200)
+    asked, zone = preferences.language_asked_for(request), preferences.zone_of_browser(request)
+    form = ProfileForm(
+        request.POST if request.method == "POST" else None, instance=user, browser=(asked, zone)
+    )
+    if request.method != "POST" or not form.is_valid():
+        return page(request, "accounts/profile.html", {"form": form}, status=400 if form.errors else 200)
+    form.save()
+    preferences.use(user.language or asked, user.time_zone or zone)
+    messages.success(request, _("Saved."))
+    response = see_other(reverse("account"))
+    if not user.language:  # as the browser asks: an older choice made in it counts no more
+        language_page.keep(response, "", 0)
+    return response
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +87,5 @@ def _end_one(sid: str, here: SignIn) -> int:
 
 
 def _place(one: SignIn, here: str) -> Place:
-    device = device_name(one.user_agent)
+    device = words.device(one.user_agent)
     return Place(one.sid, device, one.ip, one.created, one.last_seen, one.sid == here)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from accounts.authentication import LONGEST_IDENTIFIER, LONGEST_PASSWORD
-from accounts.models import User
 
 
 class SignInForm(forms.Form):
@@ -30,12 +27,3 @@ class SignInForm(forms.Form):
         },
     )
     remember = forms.BooleanField(required=False)
-
-
-class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
-    """What people may change about themselves without proving again that it is them."""
-
-    class Meta:
-        model = User
-        fields = ("name",)
-        widgets: ClassVar = {"name": forms.TextInput(attrs={"autocomplete": "name"})}

@@ -13,7 +13,7 @@ from allauth.account.authentication import get_authentication_records
 from allauth.account.internal.flows.login import AUTHENTICATION_METHODS_SESSION_KEY, perform_password_login
 from allauth.account.models import EmailAddress, Login
 
-from accounts import new_browsers
+from accounts import new_browsers, preferences
 from sso import sign_ins
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def count_only_the_last_proof(request: HubRequest, user: User) -> None:
 
 
 def finish(request: HubRequest, user: User) -> None:
-    """Every step is done: begin the sign-in. What was proved goes on with it."""
+    """Every step is done: begin the sign-in. What was proved goes on with it, and what follows is in their language."""
+    preferences.use_those_of(user, request)
     records = get_authentication_records(request, user)
     carried = {name: request.session[name] for name in CARRIED if name in request.session}
     remember = bool(request.session.get(REMEMBER))

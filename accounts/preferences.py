@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -15,7 +15,7 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation.trans_real import parse_accept_lang_header
 from sso_client.errors import StoreUnavailable
 
-from accounts.locales import languages, zones
+from accounts.locales import known_language, known_zone
 from sso.api.errors import is_for_machines
 from sso.middleware.cookies import LANGUAGE, ZONE
 
@@ -28,10 +28,12 @@ _OUTAGES = (StoreUnavailable, DatabaseError, InterfaceError)
 
 
 def language_of_browser(request: HttpRequest) -> str:
-    """What was chosen in it, else the best of ``Accept-Language`` (RFC 9110 §12.5.4), else the default."""
-    chosen = LANGUAGE.read(request.META.get("HTTP_COOKIE", ""))
-    if chosen in languages():
-        return chosen
+    """What was chosen in it, else what it asks for."""
+    return known_language(LANGUAGE.read(_cookies(request))) or language_asked_for(request)
+
+
+def language_asked_for(request: HttpRequest) -> str:
+    """The best of ``Accept-Language`` (RFC 9110 §12.5.4) that we have, else the default."""
     wanted = parse_accept_lang_header(request.META.get("HTTP_ACCEPT_LANGUAGE", ""))
     spoken = (_spoken(code) for code, _quality in wanted)
     return next(filter(None, spoken), settings.LANGUAGE_CODE)
@@ -47,8 +49,11 @@ def _spoken(code: str) -> str:
 
 def zone_of_browser(request: HttpRequest) -> str:
     """What ``zone.js`` told; empty when that is nothing, or no zone."""
-    told = ZONE.read(request.META.get("HTTP_COOKIE", ""))
-    return told if told in zones() else ""
+    return known_zone(ZONE.read(_cookies(request)))
+
+
+def _cookies(request: HttpRequest) -> str:
+    return str(request.META.get("HTTP_COOKIE", ""))
 
 
 def use(language: str, zone: str) -> None:
@@ -62,7 +67,8 @@ def use(language: str, zone: str) -> None:
 
 def use_those_of(user: User, request: HttpRequest) -> None:
     """From the moment when it is known who this is, or when they changed their settings."""
-    use(user.language or language_of_browser(request), user.time_zone or zone_of_browser(request))
+    language = known_language(user.language) or language_of_browser(request)
+    use(language, known_zone(user.time_zone) or zone_of_browser(request))
 
 
 class LanguageMiddleware:
@@ -108,7 +114,7 @@ class PersonalMiddleware:
 def _prefer_those_of_the_person(request: HttpRequest) -> None:
     try:
         if request.user.is_authenticated:
-            use_those_of(cast("User", request.user), request)
+            use_those_of(request.user, request)
     except _OUTAGES as error:
         failure = error
 

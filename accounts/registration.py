@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from secrets import token_urlsafe
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from allauth.account.models import EmailAddress
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.utils import timezone
@@ -50,10 +51,12 @@ def ask(email: str) -> None:
 @outbox.prepared(REGISTRATION)
 def registration_letters(asked: Letter) -> list[Letter]:
     """The link, or word that there is an account already."""
-    template, context = "accounts/email/registration", {}
+    context: dict[str, Any]
     if is_taken(asked.to):
         template = "account/email/account_already_exists"
+        context = {"user": get_user_model().objects.by_identifier(asked.to)}
     else:
+        template = "accounts/email/registration"
         context = {"url": invite(asked.to, hub=asked.hub, lasts=ASKED)}
     return [outbox.letter(template, asked.to, context, hub=asked.hub, language=asked.language)]
 

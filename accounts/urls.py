@@ -10,7 +10,7 @@ from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as webauthn
 from django.urls import path, re_path
 
-from accounts import account_pages, passkeys, steps, trouble, views, well_known
+from accounts import account_pages, language_page, passkeys, steps, trouble, views, well_known
 from accounts.borrowed import borrowed, fresh, step
 
 urlpatterns = [
@@ -41,6 +41,7 @@ urlpatterns = [
     re_path(
         r"^email/verify/(?P<key>[-:\w]+)/$", borrowed(account.confirm_email), name="account_confirm_email"
     ),
+    path("language/", language_page.choose, name="language"),
     path("account/", account_pages.profile, name="account"),
     path("account/sessions/", account_pages.sessions, name="account_sessions"),
     path("account/email/", borrowed(account.email), name="account_email"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from sso.api.devices import browser_and_system
 from sso.errors import BadCredentials, TooManyAttempts
 
 if TYPE_CHECKING:
@@ -24,6 +25,14 @@ def refusal(error: BadCredentials | TooManyAttempts) -> str:
         wait = in_words(int(error.headers.get("Retry-After", "1")))
         return _("There were too many attempts. Please wait %(wait)s, then try again.") % {"wait": wait}
     return _("The username or the password is wrong.")
+
+
+def device(user_agent: str) -> str:
+    """``Firefox auf Windows``; programs and logs read ``sso.api.devices.device_name``."""
+    browser, system = browser_and_system(user_agent)
+    if browser and system:
+        return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
+    return browser or system or _("Unknown device")
 
 
 def in_words(seconds: int) -> str:

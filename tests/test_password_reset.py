@@ -15,7 +15,7 @@ from accounts.models import User
 from accounts.records import OutgoingMail
 from sso import sign_ins
 from tests.support.mailbox import delivered, link
-from tests.support.page_visitor import Visitor
+from tests.support.page_visitor import Visitor, without_tokens
 
 OLD, NEW = "seven brave kettles sing", "nine quiet lanterns dance"
 pytestmark = pytest.mark.django_db
@@ -87,7 +87,7 @@ def test_a_second_factor_is_asked_for_after_a_reset(ada: User) -> None:
 @pytest.mark.asvs("6.3.8")
 def test_known_and_unknown_addresses_are_answered_with_the_same_bytes(ada: User) -> None:
     answers = [ask(email) for email in ("ada@example.com", "nobody@example.com")]
-    seen = [(a.status_code, a.content, sorted(a.headers.items())) for a in answers]
+    seen = [(a.status_code, without_tokens(a.content), sorted(a.headers.items())) for a in answers]
     assert seen[0] == seen[1]
     known, unknown = sorted(delivered(), key=lambda message: message.to)
     assert "/password/reset/link/" in known.body

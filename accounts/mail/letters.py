@@ -12,19 +12,19 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.dateparse import parse_datetime
 
+from accounts import words
 from accounts.mail.outbox import Letter
-from sso.api.devices import device_name
 
 #: Tells machines that no person wrote this, so that none answers (RFC 3834 §5).
 _HEADERS = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All"}
 
 
 def composed(written: Letter) -> EmailMultiAlternatives:
-    """The mail, in the letter's language, with both of its bodies. Raises what templates raise."""
-    with translation.override(written.language):
+    """The mail, in the letter's language and zone, with both of its bodies. Raises what templates raise."""
+    with translation.override(written.language), timezone.override(written.zone):
         context = _context(written)
         subject = " ".join(render_to_string(f"{written.template}_subject.txt", context).split())
         text = _tidy(render_to_string(f"{written.template}_message.txt", context))
@@ -47,8 +47,14 @@ def _context(written: Letter) -> dict[str, Any]:
     if "timestamp" in found:
         found["timestamp"] = parse_datetime(found["timestamp"])
     if "user_agent" in found:
-        found["device"] = device_name(found["user_agent"])
-    return {**found, "brand": settings.SSO_BRAND, "hub": written.hub, "email": written.to}
+        found["device"] = words.device(found["user_agent"])
+    return {
+        **found,
+        "brand": settings.SSO_BRAND,
+        "hub": written.hub,
+        "email": written.to,
+        "zone": written.zone,
+    }
 
 
 def _tidy(text: str) -> str:

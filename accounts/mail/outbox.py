@@ -23,9 +23,12 @@ from django.utils import timezone
 from django.utils.translation import get_language
 
 from accounts import sealing
+from accounts.locales import known_language, known_zone
 from accounts.records import OutgoingMail
 
 log = logging.getLogger("sso.mail")
+
+PURPOSE = "accounts.mail"
 
 #: Between taking a letter up and somebody else doing so: longer than any mail server is waited for.
 LEASE = timedelta(minutes=2)
@@ -49,6 +52,8 @@ class Letter(msgspec.Struct, frozen=True):
     language: str
     hub: str
     id: str
+    #: The time zone in which it tells times.
+    zone: str = "UTC"
 
 
 #: What is worked out only when the letter is taken up, by ``template``: gives the letters it stands for.
@@ -69,9 +74,15 @@ def prepared(template: str) -> Callable[[Preparation], Preparation]:
 
 
 def letter(template: str, to: str, context: Mapping[str, Any], *, hub: str, language: str = "") -> Letter:
-    """A letter in ``language``, or that of whoever is being served now."""
-    spoken = language or get_language() or settings.LANGUAGE_CODE
-    return Letter(template, to, _plain(context), spoken, hub, uuid4().hex)
+    """A letter to ``context["user"]``, if there is one, in their own language and zone.
+
+    Where they left that open: in ``language``, else in those of whoever is being served now.
+    """
+    user = context.get("user")
+    own = known_language(getattr(user, "language", ""))
+    spoken = own or language or get_language() or settings.LANGUAGE_CODE
+    zone = known_zone(getattr(user, "time_zone", "")) or timezone.get_current_timezone_name()
+    return Letter(template, to, _plain(context), spoken, hub, uuid4().hex, zone)
 
 
 def _plain(context: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +96,7 @@ def _plain(context: Mapping[str, Any]) -> dict[str, Any]:
 
 def put(written: Letter, *, lasts: timedelta = LASTS) -> None:
     """Keep the letter with the caller's transaction; on commit it is sent. Never waits for a mail server."""
-    sealed = sealing.keys("accounts.mail").encrypt(msgspec.json.encode(written)).decode()
+    sealed = sealing.keys(PURPOSE).encrypt(msgspec.json.encode(written)).decode()
     OutgoingMail.objects.create(sealed=sealed, expires=timezone.now() + lasts)
     transaction.on_commit(_announce)
 
@@ -183,7 +194,7 @@ def _take_up(row: OutgoingMail, server: _Server, made: Round) -> None:
 
 def open_sealed(sealed: str) -> Letter:
     """Raises ``InvalidToken`` when no key fits."""
-    return msgspec.json.decode(sealing.keys("accounts.mail").decrypt(sealed.encode()), type=Letter)
+    return msgspec.json.decode(sealing.keys(PURPOSE).decrypt(sealed.encode()), type=Letter)
 
 
 def _send_or_prepare(row: OutgoingMail, written: Letter, server: _Server, made: Round) -> None:
@@ -222,3 +233,6 @@ def _drop(row: OutgoingMail, why: str, made: Round) -> None:
     log.error("mail_dropped id=%s tries=%d: %s", row.pk, row.tries, why)
     row.delete()
     made.dropped += 1
+
+
+sealing.kept("mail that waits", PURPOSE, OutgoingMail.objects.all, sealing.in_field("sealed"))

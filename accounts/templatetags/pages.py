@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from django import template
+from django import forms, template
 from django.conf import settings
+from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.forms import BoundField
 from django.template.context import Context
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 register = template.Library()
 
+#: Fields whose text has one direction.
+_LEFT_TO_RIGHT = frozenset({"username", "login", "code", "email"})
 _CURRENT = mark_safe(' aria-current="page"')
 
 
@@ -46,7 +48,14 @@ def breakable(host: str) -> SafeString:
 @register.filter
 def control(field: BoundField) -> SafeString:
     """A form's field without its placeholder: what it is stands above it and stays readable while typing."""
-    return field.as_widget(attrs={"placeholder": False})
+    return field.as_widget(attrs={"placeholder": False, **_written(field)})
+
+
+def _written(field: BoundField) -> dict[str, str]:
+    """Addresses, codes and user names run from left to right in every language; names as they are."""
+    if isinstance(field.field.widget, forms.EmailInput) or field.name in _LEFT_TO_RIGHT:
+        return {"dir": "ltr"}
+    return {"dir": "auto"} if isinstance(field.field.widget, forms.TextInput) else {}
 
 
 @register.simple_block_tag(takes_context=True)
@@ -69,10 +78,44 @@ def in_fours(secret: str) -> str:
     return " ".join(secret[i : i + 4] for i in range(0, len(secret), 4))
 
 
+# -- times, in the zone and language of whoever reads them; ``then`` is a moment or Unix seconds
+
+
 @register.filter
-def ago(then: datetime | float) -> str:
-    """``just now``, ``3 hours ago``; ``then`` is a moment or Unix seconds."""
+def moment(then: datetime | float) -> SafeString:
+    """``21 November 2026, 06:34``. The page says once which zone is meant: ``zone_name``."""
+    then = _aware(then)
+    return _time(then, formats.date_format(then, "DATETIME_FORMAT"))
+
+
+@register.filter
+def day(then: datetime | float) -> SafeString:
+    """``21.11.2026``."""
+    then = _aware(then)
+    return _time(then, formats.date_format(then, "SHORT_DATE_FORMAT"))
+
+
+@register.filter
+def ago(then: datetime | float) -> SafeString:
+    """``just now``, ``3 hours ago``; the moment itself, with its zone, is in the title."""
+    then = _aware(then)
+    if (timezone.now() - then).total_seconds() < 60:
+        return _time(then, _("just now"))
+    return _time(then, str(naturaltime(then)))
+
+
+@register.simple_tag
+def zone_name() -> str:
+    """``Europe/Berlin``."""
+    return timezone.get_current_timezone_name()
+
+
+def _aware(then: datetime | float) -> datetime:
     moment = then if isinstance(then, datetime) else datetime.fromtimestamp(then, tz=UTC)
-    if (timezone.now() - moment).total_seconds() < 60:
-        return _("just now")
-    return _("%(time)s ago") % {"time": timesince(moment, depth=1)}
+    return timezone.localtime(moment)
+
+
+def _time(then: datetime, words: str) -> SafeString:
+    title = f"{formats.date_format(then, 'DATETIME_FORMAT')} ({zone_name()})"
+    exactly = then.isoformat(timespec="seconds")
+    return format_html('<time datetime="{}" title="{}">{}</time>', exactly, title, words)

@@ -8,10 +8,14 @@ from ua_parser import parse
 LONGEST = 300
 
 
-@lru_cache(maxsize=512)
 def device_name(user_agent: str) -> str:
     """``Firefox on Windows``, ``curl``, or ``Unknown device``. A hint for people, never proof of anything."""
+    return " on ".join(filter(None, browser_and_system(user_agent))) or "Unknown device"
+
+
+@lru_cache(maxsize=512)
+def browser_and_system(user_agent: str) -> tuple[str, str]:
+    """``("Firefox", "Windows")``; what is not known is empty."""
     seen = parse(user_agent[:LONGEST])
     browser = seen.user_agent.family if seen.user_agent else ""
-    system = seen.os.family if seen.os else ""
-    return " on ".join(filter(None, (browser, system))) or "Unknown device"
+    return browser, seen.os.family if seen.os else ""
