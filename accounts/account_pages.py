@@ -54,6 +54,8 @@ class Place:
     began: int
     last_seen: int
     here: bool
+    #: The administrator who is signed in as this person; empty: it is the person.
+    support: str = ""
 
 
 @answers("GET", "POST")
@@ -65,7 +67,7 @@ def sessions(request: HubRequest) -> HttpResponseBase:
         return confirm_first(request)
     if request.method == "POST":
         return _end(request, here=here)
-    places = [_place(one, here.sid) for one in sign_ins.listing(here.user_id)]
+    places = [place_of(one, here.sid) for one in sign_ins.listing(here.user_id)]
     places.sort(key=lambda place: (not place.here, -place.last_seen))
     return page(request, "accounts/sessions.html", {"places": places, "others": len(places) - 1})
 
@@ -86,6 +88,14 @@ def _end_one(sid: str, here: SignIn) -> int:
     return int(mine and sign_ins.end(sid, here.user_id))
 
 
-def _place(one: SignIn, here: str) -> Place:
+def place_of(one: SignIn, here: str = "") -> Place:
     device = words.device(one.user_agent)
-    return Place(one.sid, device, one.ip, one.created, one.last_seen, one.sid == here)
+    return Place(
+        one.sid,
+        device,
+        one.ip,
+        one.created,
+        one.last_seen,
+        one.sid == here,
+        one.act.username if one.act else "",
+    )

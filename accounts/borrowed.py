@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from allauth.account.adapter import get_adapter
-from allauth.account.internal.flows.reauthentication import raise_if_reauthentication_required
 from allauth.account.internal.stagekit import unstash_login
 from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib import messages
@@ -18,7 +17,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import destinations
-from accounts.pages import answers, let_forms_end_at, see_other
+from accounts.freshness import is_fresh as is_fresh  # others ask for it here
+from accounts.pages import answers, let_forms_end_at, page, see_other
+from sso.errors import ReturnAddressRefused
 from sso.requests import HubRequest
 
 View = Callable[..., HttpResponseBase]
@@ -34,12 +35,31 @@ def borrowed(view: View) -> View:
         if request.method == "HEAD":
             request.method = "GET"  # allauth's limits count every method but GET
         try:
+            _rebuild_next(request)
             response = view(request, **arguments)
         except ReauthenticationRequired:
             return confirm_first(request)
+        except ReturnAddressRefused as refusal:
+            return page(request, "return_address_refused.html", status=refusal.status)
         return _with_ways_out(request, response)
 
     return answer
+
+
+def _rebuild_next(request: HubRequest) -> None:
+    """allauth prints and follows ``next`` as it came; so what comes to it is rebuilt from its parts already.
+
+    Raises ``ReturnAddressRefused`` and ``StoreUnavailable``.
+    """
+    hub = f"{request.site.hub}/"
+    for kind in ("GET", "POST"):
+        params = getattr(request, kind)
+        if not any(params.getlist("next")):
+            continue
+        rebuilt = destinations.of(request, params["next"]).address
+        params = params.copy()
+        params["next"] = rebuilt.removeprefix(hub[:-1]) if rebuilt.startswith(hub) else rebuilt
+        setattr(request, kind, params)
 
 
 def step(view: View) -> View:
@@ -59,11 +79,18 @@ def fresh(view: View) -> View:
 
     @wraps(view)
     def answer(request: HubRequest, **arguments: Any) -> HttpResponseBase:
-        try:
-            raise_if_reauthentication_required(request, app="allauth.mfa")
-        except ReauthenticationRequired:
-            return confirm_first(request)
-        return view(request, **arguments)
+        return view(request, **arguments) if is_fresh(request) else confirm_first(request)
+
+    return answer
+
+
+def fresh_to_change(view: View) -> View:
+    """Everybody signed in may look; changing something is for who has just proved that it is them."""
+    strict = fresh(view)
+
+    @wraps(view)
+    def answer(request: HubRequest, **arguments: Any) -> HttpResponseBase:
+        return (strict if request.method == "POST" else view)(request, **arguments)
 
     return answer
 
@@ -85,8 +112,8 @@ def _with_ways_out(request: HubRequest, response: HttpResponseBase) -> HttpRespo
     """The last step's form is redirected to the app somebody came from: the policy must let it (``pages``)."""
     if not isinstance(response, HttpResponse) or response.has_header("Location"):
         return response
-    apps = [app for address in _addresses(request) if (app := destinations.of(request, address).app)]
-    return let_forms_end_at(response, apps[0].origins) if apps else response
+    ways = [ways for address in _addresses(request) if (ways := destinations.of(request, address).ways_out)]
+    return let_forms_end_at(response, ways[0]) if ways else response
 
 
 def _addresses(request: HubRequest) -> Iterator[str]:

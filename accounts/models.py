@@ -117,6 +117,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         verbose_name = _("person")
         verbose_name_plural = _("people")
         ordering = ["username"]
+        permissions = [("import_user", "Can import people"), ("export_user", "Can export people")]
 
     def __str__(self) -> str:
         return self.username

@@ -52,9 +52,11 @@ INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "unfold.contrib.forms",
+    "unfold.contrib.import_export",
     "sso.apps.HubAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "import_export",
     "django.contrib.messages",
     "django.contrib.humanize",
     "allauth",
@@ -67,6 +69,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "sso.middleware.metering.MeteringMiddleware",
     "sso.audit.middleware.AuditMiddleware",
     # Headers first, so that also a refused host is answered with them.
     "django.middleware.security.SecurityMiddleware",
@@ -79,6 +82,7 @@ MIDDLEWARE = [
     "sso.middleware.cookies.CookiesMiddleware",
     "django.middleware.common.CommonMiddleware",
     "accounts.page_defaults.PageDefaultsMiddleware",
+    "sso.handoff.middleware.OneHubMiddleware",
     "sso.api.csrf.CsrfMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "accounts.preferences.PersonalMiddleware",
@@ -142,6 +146,7 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
     "django.contrib.auth.hashers.ScryptPasswordHasher",
     "django.contrib.auth.hashers.BCryptSHA256PasswordHasher",
+    "django.contrib.auth.hashers.BCryptPasswordHasher",  # people who come from elsewhere
 ]
 _RULES = "django.contrib.auth.password_validation."
 AUTH_PASSWORD_VALIDATORS = [
@@ -205,6 +210,11 @@ UNFOLD = {
     "ACCOUNT": {"navigation": [{"title": "My account", "link": "/account/"}]},
 }
 
+# Cells of a file that a spreadsheet would run are disarmed; a file between look and import lies in Redis, for minutes.
+IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
+IMPORT_EXPORT_TMP_STORAGE_CLASS = "import_export.tmp_storages.CacheStorage"
+IMPORT_EXPORT_IMPORT_PERMISSION_CODE, IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "import", "export"
+
 # -- mail
 
 EMAIL_BACKEND = (
@@ -258,6 +268,7 @@ CORS_ALLOW_CREDENTIALS = True
 CORS_ALLOW_METHODS = ("GET", "HEAD", "POST", "DELETE")
 CORS_ALLOW_HEADERS = (
     "accept",
+    "authorization",
     "content-type",
     "x-csrf-token",
     "x-csrftoken",
@@ -275,6 +286,7 @@ STATIC_ROOT = env.data_dir / "static"
 WHITENOISE_USE_FINDERS = True
 LANGUAGE_CODE = env.default_language
 LANGUAGES = languages.named()
+FORMAT_MODULE_PATH = "accounts.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 

@@ -49,6 +49,10 @@ class Keys:
         """By it an app's own doctor knows the right Redis and prefix."""
         return f"{self.prefix}doctor"
 
+    def signins(self, part: str) -> str:
+        """One of the indexes over all sign-ins (``sso.sign_in_index``)."""
+        return f"{self.prefix}signins:{part}"
+
     @property
     def registry(self) -> str:
         return f"{self.prefix}registry"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from django.http import HttpRequest
 
 if TYPE_CHECKING:
+    from sso_client.record import Actor
+
     from sso.hub_sessions import SessionStore
     from sso.sign_ins import SharedCookie
     from sso.sites import Site
@@ -31,4 +33,6 @@ class HubRequest(HttpRequest):
     shared_cookie_to_set: SharedCookie | None
     #: Set by flows: both cookies are to be cleared.
     signed_out: bool
+    #: On pages: the administrator who is signed in as somebody else, for support.
+    impersonator: Actor | None
     session: SessionStore

@@ -36,6 +36,7 @@ def record(sign_in: SignIn, site: str, user: Identity) -> Session:
         iat=int(time.time()),
         exp=sign_in.exp,
         idle=sign_in.idle,
+        act=sign_in.act,
     )
 
 

@@ -1,5 +1,7 @@
 """Sign-in records in Redis, ``signin:<sid>`` (hashes), and each user's index, ``user:<id>`` (sorted sets).
 
+``sso.sign_in_index`` has the indexes over all sign-ins, kept together with them.
+
 Every write touches one key, so the same code serves a single server, Sentinel and Cluster.
 Two promises are kept here. A sign-in is written to its user's index *before* anything else exists of
 it, and every shared session is named in ``signin:<sid>`` *before* it is published: "sign out
@@ -14,9 +16,12 @@ import logging
 import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from sso_client.record import Actor
+
+from sso import sign_in_index
 from sso.redis import answering, keys, understood
 
 log = logging.getLogger("sso.sign_ins")
@@ -25,7 +30,7 @@ log = logging.getLogger("sso.sign_ins")
 #: hash in one compact piece, less than half of what it takes otherwise.
 FIELDS = {
     "user": "u", "hub": "h", "created": "c", "exp": "e", "idle": "i", "auth_time": "t", "amr": "a",
-    "credential": "k", "remember": "p", "ip": "ip", "user_agent": "d", "last_seen": "l", "revision": "r",
+    "credential": "k", "remember": "p", "act": "by", "ip": "ip", "user_agent": "d", "last_seen": "l", "revision": "r",
 }  # fmt: skip
 REVISION = FIELDS["revision"]
 
@@ -61,6 +66,8 @@ if last[2] then return redis.call('EXPIREAT', KEYS[1], last[2]) end
 """
 
 _SHARED = "s:"
+_APP = "o:"
+_SEEN_AT = "v:"
 _DIGEST, _PACKED = re.compile("[0-9a-f]{64}"), re.compile("[A-Za-z0-9_-]{43}")
 
 
@@ -110,6 +117,13 @@ class SignIn:
     revision: int = 0
     shared: tuple[SharedKey, ...] = ()
     ended: bool = False
+    #: Client ids of the apps that were given tokens: they are to be told when it ends.
+    apps: tuple[str, ...] = ()
+    #: The administrator who is signed in as this person; None: it is the person.
+    act: Actor | None = None
+
+    #: Client ids of the apps that the person was sent to with it, by the hub.
+    seen_at: tuple[str, ...] = ()
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -133,16 +147,21 @@ def create(sign_in: SignIn) -> None:
         "credential": _pack(sign_in.credential), "remember": int(sign_in.remember), "ip": sign_in.ip,
         "user_agent": sign_in.user_agent, "last_seen": sign_in.last_seen, "revision": sign_in.revision,
     }  # fmt: skip
+    if sign_in.act is not None:
+        fields["act"] = f"{sign_in.act.id} {sign_in.act.username}"
     flat = [str(part) for name, value in fields.items() for part in (FIELDS[name], value)]
     with answering() as redis:
         redis.eval(_CREATE, 1, keys().signin(sign_in.sid), str(sign_in.exp), *flat)
 
 
 def index(sign_in: SignIn) -> None:
-    """Make the user's index know this sign-in."""
-    with answering() as redis:
-        key = keys().user(sign_in.user_id)
-        redis.eval(_INDEX, 1, key, str(sign_in.exp), sign_in.sid)
+    """Make the user's index know this sign-in, that of who acts, and those of all sign-ins."""
+    with answering() as redis, redis.pipeline(transaction=False) as pipe:
+        pipe.eval(_INDEX, 1, keys().user(sign_in.user_id), str(sign_in.exp), sign_in.sid)
+        if sign_in.act is not None:
+            pipe.eval(_INDEX, 1, keys().acting(sign_in.act.id), str(sign_in.exp), sign_in.sid)
+        sign_in_index.enter(pipe, sign_in)
+        pipe.execute()
 
 
 def clear_foreign_index(key: str) -> None:
@@ -156,6 +175,17 @@ def clear_foreign_index(key: str) -> None:
 def add_shared(sid: str, key: SharedKey) -> int | None:
     """Name a shared session before it exists. Returns the revision, or None when the sign-in has ended."""
     return _add(sid, shared_field(key.cookie_hash), f"{key.site} {key.issued}")
+
+
+def add_app(sid: str, client_id: str) -> int | None:
+    """Name an app before it is given anything. Returns the revision, or None when the sign-in has ended."""
+    return _add(sid, _APP + client_id, "")
+
+
+def add_seen_at(sign_in: SignIn, client_id: str) -> int | None:
+    """Note that the person was sent to an app. Returns the revision, or None when the sign-in has ended."""
+    sign_in_index.enter_at_app(sign_in, client_id)
+    return _add(sign_in.sid, _SEEN_AT + client_id, "")
 
 
 def touch(sid: str) -> None:
@@ -227,12 +257,17 @@ def _legible(sid: str, fields: dict[bytes, bytes] | None) -> SignIn | None:
         return None
 
 
-def forget(sids: Iterable[str], user_id: str) -> None:
-    """Remove index entries and records: the last step of an end."""
+def forget(owners: Mapping[str, str | None], known: Mapping[str, SignIn] | None = None) -> None:
+    """Remove index entries and records: the last step of an end.
+
+    ``owners`` has the user's id for each sid, None where it is not known; ``known`` the records that there were.
+    """
     with answering() as redis, redis.pipeline(transaction=False) as pipe:
-        for sid in sids:
-            pipe.zrem(keys().user(user_id), sid)
-            pipe.delete(keys().signin(sid))
+        for sid, user_id in owners.items():
+            sign_in_index.leave(pipe, sid, (known or {}).get(sid))
+            if user_id is not None:
+                pipe.zrem(keys().user(user_id), sid)
+                pipe.delete(keys().signin(sid))
         pipe.execute()
 
 
@@ -248,6 +283,12 @@ def sids_of(user_id: str, *, offset: int = 0, limit: int | None = None) -> list[
     stop = -1 if limit is None else offset + limit - 1
     with answering() as redis:
         return [sid.decode() for sid in redis.zrevrange(keys().user(user_id), offset, stop)]
+
+
+def sids_begun_by(actor_id: str) -> list[str]:
+    """What an administrator began as somebody else, also what has ended and is not swept yet."""
+    with answering() as redis:
+        return [sid.decode() for sid in redis.zrange(keys().acting(actor_id), 0, -1)]
 
 
 def count(user_id: str) -> int:
@@ -273,8 +314,16 @@ def _parse(sid: str, fields: dict[bytes, bytes]) -> SignIn | None:
         shared=tuple(_shared_key(n, v) for n, v in text.items() if n.startswith(_SHARED)),
         revision=int(required.get("revision", 0)),
         ended="revision" not in required,
+        apps=tuple(sorted(n.removeprefix(_APP) for n in text if n.startswith(_APP))),
+        seen_at=tuple(sorted(n.removeprefix(_SEEN_AT) for n in text if n.startswith(_SEEN_AT))),
+        act=_actor(required["act"]) if "act" in required else None,
         **numbers,
     )
+
+
+def _actor(text: str) -> Actor:
+    actor_id, _, username = text.partition(" ")
+    return Actor(actor_id, username)
 
 
 def _shared_key(name: str, value: str) -> SharedKey:

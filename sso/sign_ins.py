@@ -22,9 +22,12 @@ from sso.errors import SessionEnded
 from sso.hub_sessions import BACKEND, EXP, SID, new_value, stored
 from sso.identities import identity_of
 from sso.keys import fingerprint
+from sso.redis import StoreRefused
 from sso.sign_in_store import SharedKey, SignIn
 
 if TYPE_CHECKING:
+    from sso_client.record import Actor
+
     from accounts.models import User
     from sso.requests import HubRequest
 
@@ -53,6 +56,8 @@ ALIKE = re.compile(
 LONGEST_USER_AGENT = 64
 #: A shared session replaced less than this many seconds ago stays: two tabs may be renewing at once.
 OVERLAP = 10
+#: Apps that a sign-in remembers to have been at.
+MOST_APPS = 100
 #: So many tabs at most: every request of a sign-in looks at all its shared sessions.
 MOST_RACING = 8
 
@@ -79,16 +84,19 @@ def start(
     remember: bool = False,
     amr: Sequence[str] = ("pwd",),
     carry: Mapping[str, Any] | None = None,
+    act: Actor | None = None,
+    lifetime: int | None = None,
 ) -> None:
     """Sign ``user`` in in this browser: new keys everywhere, and whatever was signed in here before ends.
 
-    Nothing of an earlier hub session goes on but what ``carry`` names.
+    Nothing of an earlier hub session goes on but what ``carry`` names. ``act`` is the administrator who signs in
+    as them, ``lifetime`` (seconds) an absolute end before the usual one.
     Redis is written index first, shared session last. Raises ``SessionEnded`` when the user was disabled
     meanwhile, ``StoreUnavailable`` when Redis does not answer: then no cookie is set.
     """
     previous = _sids_here(request)
     unfinished = request.session.presented
-    sign_in = _begin(request, user, remember=remember, amr=amr)
+    sign_in = _begin(request, user, remember=remember, amr=amr, act=act, lifetime=lifetime)
     try:
         request.session.update(dict(carry or {}))
         request.session.save()
@@ -104,9 +112,18 @@ def start(
     log.info("signed_in sid=%s user=%s amr=%s", sign_in.sid, user.pk, "+".join(amr))
 
 
-def _begin(request: HubRequest, user: User, *, remember: bool, amr: Sequence[str]) -> SignIn:
+def _begin(
+    request: HubRequest,
+    user: User,
+    *,
+    remember: bool,
+    amr: Sequence[str],
+    act: Actor | None,
+    lifetime: int | None,
+) -> SignIn:
     now = int(time.time())
-    lifetime = settings.SSO_REMEMBER_LIFETIME if remember else settings.SSO_ABSOLUTE_LIFETIME
+    longest = settings.SSO_REMEMBER_LIFETIME if remember else settings.SSO_ABSOLUTE_LIFETIME
+    lifetime = min(longest, lifetime or longest)
     session = request.session
     session.forget_sign_in()
     login(request, user, backend=BACKEND)
@@ -124,6 +141,7 @@ def _begin(request: HubRequest, user: User, *, remember: bool, amr: Sequence[str
         ip=request.client_address,
         user_agent=_user_agent(request),
         last_seen=now,
+        act=act,
     )
     session[SID], session[EXP] = sign_in.sid, sign_in.exp
     session.sign_in = sign_in
@@ -147,14 +165,14 @@ def _undo(request: HubRequest, sign_in: SignIn) -> None:
         log.warning("sign_in_undo_failed sid=%s", sign_in.sid)
 
 
-def publish(sign_in: SignIn, site: str) -> SharedCookie:
-    """Make the shared session of ``sign_in`` for ``site`` and return its cookie.
+def publish(sign_in: SignIn, site: str, value: str | None = None) -> SharedCookie:
+    """Make the shared session of ``sign_in`` for ``site`` and return its cookie, of ``value`` or a new one.
 
     Named in the sign-in's record first, published provisionally, and given its life only when the sign-in
     is seen to live still and to have the identity that was written: neither a sign-out nor a renaming that
     happens meanwhile can be missed. Raises ``SessionEnded``.
     """
-    value = new_value()
+    value = value or new_value()
     key = SharedKey(fingerprint(value), site, int(time.time()))
     seen = sign_in_store.add_shared(sign_in.sid, key)
     user = _living_user(sign_in)
@@ -189,11 +207,50 @@ def renew_shared(request: HubRequest) -> SharedCookie | None:
     sign_in = of_request(request)
     if sign_in is None:
         return None
-    site = request.site.domain
     try:
-        cookie = publish(sign_in, site)
+        return _publish_instead(sign_in, request.site.domain)
     except SessionEnded:
         return None
+
+
+def bring(request: HubRequest, sid: str, value: str) -> SharedCookie:
+    """Make the shared session of a sign-in that lives for the site of this hub, with ``value`` as its cookie's.
+
+    Whatever other sign-in this browser had here ends. Raises ``SessionEnded``.
+    """
+    sign_in = sign_in_store.get(sid)
+    if (
+        sign_in is None
+        or sign_in.ended
+        or sign_in.remaining() <= 0
+        or not shared_sessions.lives(sign_in.shared)
+    ):
+        raise SessionEnded
+    cookie = _publish_instead(sign_in, request.site.domain, value)
+    for other in _sids_here(request) - {sid}:
+        end(other)
+    return cookie
+
+
+def note_app(sign_in: SignIn | None, client_id: str) -> None:
+    """Note that somebody is sent to an app: once for each app of a sign-in. A Redis that only reads stops nobody."""
+    if sign_in is None or client_id in sign_in.seen_at or len(sign_in.seen_at) >= MOST_APPS:
+        return
+    try:
+        sign_in_store.add_seen_at(sign_in, client_id)
+    except StoreRefused as error:
+        log.warning("app_not_noted: %s", error)
+
+
+def take_back(sid: str, cookie_hash: str) -> None:
+    """Delete one shared session; the sign-in and its other sessions stay."""
+    shared_sessions.delete([cookie_hash])
+    sign_in_store.drop_shared(sid, [cookie_hash])
+
+
+def _publish_instead(sign_in: SignIn, site: str, value: str | None = None) -> SharedCookie:
+    """Publish, in the place of what this sign-in had for the site. Raises ``SessionEnded``."""
+    cookie = publish(sign_in, site, value)
     lost = _replaced(sign_in, site)
     shared_sessions.delete(lost)
     sign_in_store.drop_shared(sign_in.sid, lost)
@@ -223,9 +280,9 @@ def listing(user_id: str, *, offset: int = 0, limit: int = 100) -> list[SignIn]:
     sids = sign_in_store.sids_of(user_id, offset=offset, limit=limit)
     for sid, sign_in in zip(sids, sign_in_store.get_many(sids), strict=True):
         if sign_in is None:
-            sign_in_store.forget([sid], user_id)
+            sign_in_store.forget({sid: user_id})
         elif not sign_in.ended and (lives := shared_sessions.lives(sign_in.shared)):
-            living.append(replace(sign_in, last_seen=_last_seen(sign_in, max(lives.values()))))
+            living.append(replace(sign_in, last_seen=last_seen(sign_in, max(lives.values()))))
     return sorted(living, key=lambda s: s.created, reverse=True)
 
 
@@ -234,7 +291,7 @@ def count(user_id: str) -> int:
     return sum(1 for found in sign_in_store.get_many(sign_in_store.sids_of(user_id)) if found is not None)
 
 
-def _last_seen(sign_in: SignIn, seconds_left: int) -> int:
+def last_seen(sign_in: SignIn, seconds_left: int) -> int:
     """Apps report activity by renewing the shared session's life, so what is left of it tells when.
 
     In the last idle span before the absolute end it no longer does: then it is what the hub saw.
@@ -288,9 +345,16 @@ def refresh(user_id: str) -> int:
     """
     sids = sign_in_store.sids_of(user_id)
     user = _find(user_id)
+    if user is None or not (user.is_active and user.is_staff):
+        end_begun_by(user_id)
     if user is None or not user.is_active:
         return end_many(sids, user_id)
     return sum(_refresh_one(sid, user) for sid in sids)
+
+
+def end_begun_by(actor_id: str) -> int:
+    """End what an administrator began as somebody else; returns how many there were."""
+    return sum(end(sid) for sid in sign_in_store.sids_begun_by(actor_id))
 
 
 def _refresh_one(sid: str, user: User) -> bool:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext_lazy as _
 
-from accounts.borrowed import fresh
+from accounts.borrowed import fresh, is_fresh
 from accounts.pages import page
+from sso import sign_ins
+from sso.requests import HubRequest
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -88,8 +92,22 @@ def admin_page(
     return page(request, template, whole, status=status)
 
 
-#: For dangerous acts: only whoever proved within five minutes that it is them.
-recently_confirmed = fresh
+def is_recent(request: HttpRequest) -> bool:
+    """Whether whoever sits there signed in, or proved it again, within five minutes."""
+    here = sign_ins.of_request(cast(HubRequest, request))
+    since = time.time() - settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
+    return here is not None and (here.auth_time >= since or is_fresh(request))
+
+
+def recently_confirmed(view: View) -> View:
+    """For dangerous acts: whoever has not proved recently that it is them does so first, and comes back."""
+    asking = fresh(view)
+
+    @wraps(view)
+    def answer(request: HubRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return (view if is_recent(request) else asking)(request, *args, **kwargs)
+
+    return answer
 
 
 # -- the menu

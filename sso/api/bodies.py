@@ -77,6 +77,13 @@ STEPS: dict[str, type[Code | PublicKeyCredential | PasskeyRequest | CodeRequest]
 }
 
 
+class Actor(msgspec.Struct, frozen=True):
+    """The administrator who is signed in as somebody else, for support."""
+
+    id: str
+    username: str
+
+
 class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
     """Who is signed in here. The edge prepares these bytes; the type is for the document."""
 
@@ -88,6 +95,10 @@ class SessionBody(msgspec.Struct, frozen=True, kw_only=True):
     idle_expires_at: Annotated[
         int, msgspec.Meta(ge=0, description="The end if nothing more happens, Unix seconds.")
     ]
+    act: Annotated[
+        Actor | msgspec.UnsetType,
+        msgspec.Meta(description="Only there when an administrator is signed in as this person."),
+    ] = msgspec.UNSET
 
 
 class CsrfBody(msgspec.Struct, frozen=True):

@@ -113,4 +113,6 @@ def _content(app: App, remembered: Remembered | None) -> dict[str, Any]:
         "auth_time": session.auth_time,
         "iat": session.iat,
         "exp": session.exp,
+        # RFC 8693 §4.1: ``sub`` is who acts.
+        **({"act": {"sub": session.act.id, "username": session.act.username}} if session.act else {}),
     }

@@ -53,6 +53,7 @@ class Remembered:
                 "amr": session.amr,
                 "auth_time": session.auth_time,
                 "expires_at": session.exp,
+                **({"act": session.act} if session.act else {}),
             }
         ).removesuffix(b"}")
         self.headers = body_headers(len(self.body(0)))

@@ -29,7 +29,14 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     groups: tuple[str, ...]
 
 
-class Session(msgspec.Struct, frozen=True, gc=False):
+class Actor(msgspec.Struct, frozen=True, gc=False):
+    """Who is really there, when an administrator looks at things as somebody else (RFC 8693 §4.1)."""
+
+    id: _Id
+    username: str
+
+
+class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One sign-in on one site. Times are Unix seconds, ``idle`` is a number of seconds."""
 
     v: Literal[1]
@@ -45,6 +52,8 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     exp: _Moment
     #: Life without activity.
     idle: _Seconds
+    #: An administrator who is signed in as ``user``, for support; None: it is the person.
+    act: Actor | None = None
 
 
 _decoder = msgspec.json.Decoder(Session)
