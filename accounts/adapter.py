@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import reverse
 
+from django.utils.translation import gettext as _
 from accounts import authentication, destinations, logins, registration, words
 from accounts.canonical import canonical
 from accounts.mail.mailing import MailingAdapter
@@ -32,6 +33,7 @@ class AccountAdapter(MailingAdapter):
         """Whichever way a sign-in begins, before its further steps."""
         logins.count_only_the_last_proof(cast("HubRequest", request), cast("User", user))
         return cast("HttpResponse | None", super().pre_login(request, user, **kwargs))
+        logins.vouch_for_address(cast("User", user))
 
     def login(self, request: HttpRequest, user: AbstractBaseUser) -> None:
         logins.finish(cast("HubRequest", request), cast("User", user))
@@ -64,7 +66,7 @@ class AccountAdapter(MailingAdapter):
             return False
 
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
-        """Who has a second factor confirms with it: a password alone never takes it away."""
+        """Who has a second factor confirms with it: a password alone never takes it away. Who has nothing: by mail."""
         methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
         if not is_mfa_enabled(user, [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]):
             return methods
@@ -77,3 +79,6 @@ class AccountAdapter(MailingAdapter):
 
     def clean_email(self, email: str) -> str:
         return canonical(cast(str, super().clean_email(email)))
+        if user.is_authenticated and not methods:
+            by_mail = {"id": "mailed_code", "description": _("Send me a code")}
+            return [{**by_mail, "url": reverse("account_reauthenticate_mail")}]

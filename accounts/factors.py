@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-from hashlib import sha256
+from typing import Any
 
 from allauth.mfa.adapter import DefaultMFAAdapter
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import InvalidToken
 from django.conf import settings
+
+from accounts import sealing
+
+PURPOSE = "accounts.factors"
 
 
 class FactorsAdapter(DefaultMFAAdapter):  # type: ignore[misc]
     """Secrets of one-time codes are kept encrypted; passkeys belong to the primary site's domain."""
 
     def encrypt(self, text: str) -> str:
-        return _keys().encrypt(text.encode()).decode()
+        return sealing.keys(PURPOSE).encrypt(text.encode()).decode()
 
     def decrypt(self, encrypted_text: str) -> str:
         """Raises ``InvalidToken`` when no key fits: the code is then refused, never waved through."""
         try:
-            return _keys().decrypt(encrypted_text.encode()).decode()
+            return sealing.keys(PURPOSE).decrypt(encrypted_text.encode()).decode()
         except InvalidToken as error:
             raise InvalidToken("SECRET_KEY changed without SECRET_KEY_FALLBACKS") from error
 
@@ -31,11 +34,21 @@ class FactorsAdapter(DefaultMFAAdapter):  # type: ignore[misc]
         return str(settings.SSO_BRAND)
 
 
-def _keys() -> MultiFernet:
-    """The first key encrypts, every one decrypts: rotating ``SECRET_KEY`` keeps the factors."""
-    return MultiFernet([_key(secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)])
+def _authenticators() -> Any:
+    from allauth.mfa.models import Authenticator
+
+    return Authenticator.objects.filter(type__in=("totp", "recovery_codes"))
 
 
-def _key(secret: str) -> Fernet:
-    digest = sha256(b"accounts.factors\0" + secret.encode()).digest()
-    return Fernet(base64.urlsafe_b64encode(digest))
+def _renewed(authenticator: Any, renew: sealing.Renew) -> list[str]:
+    """The secret of an app, the seed of recovery codes, and codes that came from elsewhere."""
+    data = authenticator.data
+    for name in ("secret", "seed"):
+        if name in data:
+            data[name] = renew(data[name])
+    if codes := data.get("migrated_codes"):
+        data["migrated_codes"] = [renew(code) for code in codes]
+    return ["data"]
+
+
+sealing.kept("secrets of one-time codes", PURPOSE, _authenticators, _renewed)

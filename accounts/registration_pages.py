@@ -6,9 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from allauth.account.adapter import get_adapter
-from allauth.account.internal.flows.reauthentication import raise_if_reauthentication_required
 from allauth.account.views import confirm_email
-from allauth.core.exceptions import ReauthenticationRequired
 from django.conf import settings
 from django.db import IntegrityError
 from django.http import HttpResponse, HttpResponseBase
@@ -16,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 
 from accounts import email_change, logins, recovery, registration, throttle
+from accounts.freshness import is_fresh
 from accounts.mail import mailing
 from accounts.models import User
 from accounts.pages import answers, page, see_other
@@ -130,9 +129,7 @@ def delete(request: HubRequest) -> HttpResponseBase:
 def _delete(request: HubRequest) -> HttpResponseBase:
     if not request.user.is_authenticated:
         return see_other("/login/?rd=/account/delete/")
-    try:
-        raise_if_reauthentication_required(request, app="")
-    except ReauthenticationRequired:
+    if not is_fresh(request):
         methods = get_adapter(request).get_reauthentication_methods(request.user)
         return see_other(f"{methods[0]['url']}?next=/account/delete/")
     user = request.user

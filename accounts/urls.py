@@ -10,8 +10,17 @@ from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as webauthn
 from django.urls import path, re_path
 
-from accounts import account_pages, language_page, passkeys, steps, trouble, views, well_known
-from accounts.borrowed import borrowed, fresh, step
+from accounts import (
+    account_pages,
+    language_page,
+    mailed_confirmation,
+    passkeys,
+    steps,
+    trouble,
+    views,
+    well_known,
+)
+from accounts.borrowed import borrowed, fresh, fresh_to_change, step
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -44,7 +53,7 @@ urlpatterns = [
     path("language/", language_page.choose, name="language"),
     path("account/", account_pages.profile, name="account"),
     path("account/sessions/", account_pages.sessions, name="account_sessions"),
-    path("account/email/", borrowed(account.email), name="account_email"),
+    path("account/email/", borrowed(fresh_to_change(account.email)), name="account_email"),
     path("account/password/", borrowed(fresh(account.password_change)), name="account_change_password"),
     path("account/password/set/", borrowed(fresh(account.password_set)), name="account_set_password"),
     path("account/inactive/", borrowed(account.account_inactive), name="account_inactive"),
@@ -55,6 +64,7 @@ urlpatterns = [
         borrowed(webauthn.reauthenticate_webauthn),
         name="mfa_reauthenticate_webauthn",
     ),
+    path("account/reauthenticate/mail/", mailed_confirmation.confirm, name="account_reauthenticate_mail"),
     path("account/2fa/", borrowed(mfa.index), name="mfa_index"),
     path("account/2fa/totp/activate/", borrowed(fresh(totp.activate_totp)), name="mfa_activate_totp"),
     path("account/2fa/totp/deactivate/", borrowed(fresh(totp.deactivate_totp)), name="mfa_deactivate_totp"),

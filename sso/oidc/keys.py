@@ -186,3 +186,6 @@ def _retire(keys: list[SigningKey], now: datetime) -> None:
         key.published_until, key.sealed_private = now + STAYS, ""
         key.save(update_fields=["published_until", "sealed_private"])
         log.info("signing_key_retired kid=%s published_until=%s", key.kid, key.published_until.isoformat())
+
+
+sealing.kept("signing keys", PURPOSE, SigningKey.objects.all, sealing.in_field("sealed_private"))
