@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from allauth.core import context
@@ -11,13 +12,14 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import reverse
-
 from django.utils.translation import gettext as _
-from accounts import authentication, destinations, logins, registration, words
+
+from accounts import authentication, destinations, logins, registration, ways_back, words
 from accounts.canonical import canonical
 from accounts.mail.mailing import MailingAdapter
 from sso import sign_ins
-from sso.errors import BadCredentials, TooManyAttempts
+from sso.errors import BadCredentials, ReturnAddressRefused, TooManyAttempts
+from sso.handoff import flow
 
 if TYPE_CHECKING:
     from django.http import HttpResponse
@@ -31,12 +33,24 @@ class AccountAdapter(MailingAdapter):
 
     def pre_login(self, request: HttpRequest, user: AbstractBaseUser, **kwargs: Any) -> HttpResponse | None:
         """Whichever way a sign-in begins, before its further steps."""
+        logins.vouch_for_address(cast("User", user))
         logins.count_only_the_last_proof(cast("HubRequest", request), cast("User", user))
         return cast("HttpResponse | None", super().pre_login(request, user, **kwargs))
-        logins.vouch_for_address(cast("User", user))
 
     def login(self, request: HttpRequest, user: AbstractBaseUser) -> None:
         logins.finish(cast("HubRequest", request), cast("User", user))
+
+    def post_login(self, request: HttpRequest, user: AbstractBaseUser, **kwargs: Any) -> HttpResponse:
+        """Every way of signing in ends here: on to the app, at another site by way of its hub."""
+        hub_request = cast("HubRequest", request)
+        response = cast("HttpResponse", super().post_login(request, user, **kwargs))
+        with suppress(ReturnAddressRefused):  # the app is gone since it was asked for
+            there = destinations.of(hub_request, response["Location"])
+            onward = flow.onward(there, hub_request.site, hub_request.session.sign_in)
+            if onward != there.address:
+                response["Location"] = onward
+                ways_back.note_sign_in(hub_request, response)
+        return response
 
     def logout(self, request: HttpRequest) -> None:
         sign_ins.end_here(cast("HubRequest", request))
@@ -68,6 +82,9 @@ class AccountAdapter(MailingAdapter):
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
         """Who has a second factor confirms with it: a password alone never takes it away. Who has nothing: by mail."""
         methods: list[dict[str, Any]] = super().get_reauthentication_methods(user)
+        if user.is_authenticated and not methods:
+            by_mail = {"id": "mailed_code", "description": _("Send me a code")}
+            return [{**by_mail, "url": reverse("account_reauthenticate_mail")}]
         if not is_mfa_enabled(user, [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]):
             return methods
         factors = [method for method in methods if method["id"] != "reauthenticate"]
@@ -79,6 +96,3 @@ class AccountAdapter(MailingAdapter):
 
     def clean_email(self, email: str) -> str:
         return canonical(cast(str, super().clean_email(email)))
-        if user.is_authenticated and not methods:
-            by_mail = {"id": "mailed_code", "description": _("Send me a code")}
-            return [{**by_mail, "url": reverse("account_reauthenticate_mail")}]

@@ -46,10 +46,14 @@ class Bounces:
         return Bounces((*self.marks, mark)[-ANY_ADDRESS:])
 
     @property
+    def times(self) -> int:
+        """How often the last return was made, this time included."""
+        return sum(mark[11:] == self.marks[-1][11:] for mark in self.marks)
+
+    @property
     def too_many(self) -> bool:
         """Whether the last return is one of a loop."""
-        to_the_last = [mark for mark in self.marks if mark[11:] == self.marks[-1][11:]]
-        return len(to_the_last) >= SAME_ADDRESS or len(self.marks) >= ANY_ADDRESS
+        return self.times >= SAME_ADDRESS or len(self.marks) >= ANY_ADDRESS
 
     def remember_on(self, response: HttpResponseBase) -> None:
         response.set_cookie(

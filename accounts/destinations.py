@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.http import QueryDict
 
 from sso import registry_mirror, return_addresses
 from sso.errors import ReturnAddressRefused
+from sso.origins import Origin
 from sso.requests import HubRequest
 
 if TYPE_CHECKING:
-    from sso.origins import Origin
     from sso.registry import App, Registry
+    from sso.sites import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,26 @@ class Destination:
 
     address: str
     app: App | None
+
+    @property
+    def origin(self) -> Origin:
+        parts = urlsplit(self.address)
+        return Origin.parse(f"{parts.scheme}://{parts.netloc}")
+
+    @property
+    def site(self) -> Site | None:
+        """The site whose shared cookie reaches it; None when no site's does."""
+        found: Site | None = settings.SSO_SITES.covering(self.origin)
+        return found
+
+    @property
+    def ways_out(self) -> tuple[str, ...]:
+        """The origins that a form of ours may be redirected to on the way there, none for an address of the hub."""
+        if self.app is None:
+            return ()
+        site = self.site
+        further = () if site in (None, settings.SSO_SITES.primary) else (str(site.hub),)
+        return (*self.app.ways_out, *further)
 
 
 def read(request: HubRequest, params: QueryDict) -> Destination | None:
@@ -55,6 +77,13 @@ def _resolve(request: HubRequest, raw: str, registry: Registry) -> Destination:
         app = registry.app_of_origin(str(origin))
         return app.return_addresses if app else None
 
-    address = return_addresses.resolve(raw, hub=request.site.hub, origins=registered)
-    parts = urlsplit(address)
-    return Destination(address, registry.app_of_origin(f"{parts.scheme}://{parts.netloc}"))
+    found = Destination(return_addresses.resolve(raw, hub=request.site.hub, origins=registered), None)
+    return replace(found, app=registry.app_of_origin(str(found.origin)) or _asking(found, registry))
+
+
+def _asking(destination: Destination, registry: Registry) -> App | None:
+    """The app whose OpenID Connect request goes on at the hub's own address (``sso.oidc``)."""
+    parts = urlsplit(destination.address)
+    if destination.origin != settings.SSO_SITES.primary.hub or parts.path != "/oauth/authorize":
+        return None
+    return registry.app_of_client(QueryDict(parts.query).get("client_id", ""))

@@ -9,12 +9,22 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 from django.http import QueryDict
 
 from sso.access import satisfies
 from sso.errors import BadRequest
-from sso.sign_in_store import SignIn
+
+
+class Made(Protocol):
+    """A sign-in, or a shared session of one: when and how the person proved who they are."""
+
+    @property
+    def auth_time(self) -> int: ...
+
+    @property
+    def amr(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +34,20 @@ class Wanted:
     max_age: int | None = None
     amr: tuple[str, ...] = ()
 
-    def too_old(self, sign_in: SignIn) -> bool:
+    def too_old(self, sign_in: Made) -> bool:
         return self.max_age is not None and time.time() - sign_in.auth_time > self.max_age
 
-    def missing(self, sign_in: SignIn) -> tuple[str, ...]:
+    def missing(self, sign_in: Made) -> tuple[str, ...]:
         """The methods asked for that this sign-in was not made with."""
         return tuple(method for method in self.amr if not satisfies(method, sign_in.amr))
+
+    def met_by(self, sign_in: Made) -> bool:
+        return not self.too_old(sign_in) and not self.missing(sign_in)
+
+    def as_query(self) -> dict[str, str]:
+        """The same demands for the next address."""
+        age = {} if self.max_age is None else {"max_age": str(self.max_age)}
+        return age | ({"amr": " ".join(self.amr)} if self.amr else {})
 
 
 def read(params: QueryDict) -> Wanted:

@@ -50,6 +50,12 @@ MAIL_INTERVAL = 60
 #: for a quarter of an hour, whether it is ever finished or not.
 BEGINNINGS_BURST = 120
 BEGINNINGS_INTERVAL = 1
+#: Hand-offs of one sign-in in one go, and seconds until each is given back.
+TICKETS_BURST = 120
+TICKETS_INTERVAL = 1
+#: Tickets that do not exist, by address.
+GUESSES_BURST = 30
+GUESSES_INTERVAL = 60
 
 #: KEYS[1] a hash of ``tries``, ``until`` and ``at`` (milliseconds by the server's clock).
 #: ARGV: must the key exist, free tries, first wait, longest wait, memory (ms).
@@ -183,6 +189,21 @@ def admit_beginning(address: str) -> None:
     """
     key = _key("beginnings", network_of(address))
     _refuse_if(_take(key, 1, BEGINNINGS_BURST, BEGINNINGS_INTERVAL), "beginnings by address")
+
+
+def admit_ticket(sid: str) -> None:
+    """Let a sign-in be carried to another site. Raises ``TooManyAttempts`` and ``StoreUnavailable``."""
+    key = _key("tickets", sid)
+    _refuse_if(_take(key, 1, TICKETS_BURST, TICKETS_INTERVAL), "tickets of one sign-in")
+
+
+def admit_guess(address: str) -> None:
+    """Count a ticket that nobody minted: none can be guessed, but each is written into the audit trail.
+
+    Raises ``TooManyAttempts`` and ``StoreUnavailable``.
+    """
+    key = _key("guesses", network_of(address))
+    _refuse_if(_take(key, 1, GUESSES_BURST, GUESSES_INTERVAL), "unknown tickets by address")
 
 
 # -- who is counted

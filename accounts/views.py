@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase
 from django.views.decorators.debug import sensitive_post_parameters
 
-from accounts import authentication, bounces, brand, destinations, launcher, logins, step_up, words
+from accounts import authentication, brand, destinations, launcher, logins, step_up, ways_back, words
 from accounts.destinations import Destination
 from accounts.forms import SignInForm
 from accounts.pages import answers, let_forms_end_at, page, see_other
 from sso import registry_mirror, sign_ins
 from sso.errors import BadCredentials, ReturnAddressRefused, TooManyAttempts
+from sso.handoff import flow, further, hubs
 from sso.requests import HubRequest
+from sso.sign_in_store import SignIn
 
 log = logging.getLogger("sso.pages")
 
@@ -39,6 +40,8 @@ def login(request: HubRequest) -> HttpResponseBase:
         destination = _destination(request)
     except ReturnAddressRefused as refusal:
         return _refused(request, refusal)
+    if not hubs.is_primary(request.site):
+        return further.arrive(request, destination)
     if request.method == "POST":
         return _sign_in(request, destination)
     return _signed_in_already(request, destination) or _form(request, destination, SignInForm())
@@ -56,10 +59,20 @@ def logout(request: HubRequest) -> HttpResponseBase:
         destination = _destination(request)
     except ReturnAddressRefused as refusal:
         return _refused(request, refusal)
-    if not request.user.is_authenticated:
+    who = _who(request)
+    if not who:
         return page(request, "accounts/signed_out.html", {"destination": destination})
-    context = {"destination": destination, "who": words.name_of(request.user)}
+    context = {"destination": destination, **who}
     return _with_way_out(page(request, "accounts/logout.html", context), destination)
+
+
+def _who(request: HubRequest) -> dict[str, str]:
+    """Name and username of whom signing out here would sign out; empty for nobody."""
+    if request.user.is_authenticated:
+        return {"who": words.name_of(request.user), "username": request.user.get_username()}
+    session = None if hubs.is_primary(request.site) else flow.session_here(request)
+    user = session.user if session else None
+    return {"who": user.name or user.username, "username": user.username} if user else {}
 
 
 def _destination(request: HubRequest) -> Destination | None:
@@ -73,8 +86,8 @@ def _refused(request: HubRequest, refusal: ReturnAddressRefused, *, signed_out: 
 
 
 def _with_way_out(response: HttpResponse, destination: Destination | None) -> HttpResponse:
-    app = destination.app if destination else None
-    return let_forms_end_at(response, app.origins) if app else response
+    ways = destination.ways_out if destination else ()
+    return let_forms_end_at(response, ways) if ways else response
 
 
 def _form(
@@ -109,37 +122,16 @@ def _signed_in_already(request: HubRequest, destination: Destination | None) -> 
     if missing := wanted.missing(sign_in):
         context = {"destination": destination, "missing": missing}
         return page(request, "accounts/stronger.html", context, status=403)
-    return _straight_back(request, destination)
+    return _onward(request, destination, sign_in)
 
 
-def _straight_back(request: HubRequest, destination: Destination | None) -> HttpResponseBase:
-    """Back to where they came from, unless that only sends them here again."""
+def _onward(request: HubRequest, destination: Destination | None, sign_in: SignIn) -> HttpResponseBase:
+    """Back to where they came from, to an app of another site by way of its hub."""
     if destination is None or destination.app is None:
         return see_other(destination.address if destination else "/")
-    seen = bounces.Bounces.of(request).and_to(destination.address)
-    if seen.too_many:
-        return _cookie_trouble(request, destination)
-    response = see_other(destination.address)
-    seen.remember_on(response)
-    return response
-
-
-def _cookie_trouble(request: HubRequest, destination: Destination) -> HttpResponse:
-    state = request.shared_cookie_state
-    log.warning(
-        "cookie_trouble: %s keeps sending back, shared cookie %s",
-        destination.app and destination.app.name,
-        state,
-    )
-    context = {
-        "destination": destination,
-        "state": state,
-        "cookie": settings.SSO_COOKIE_NAME,
-        "domain": request.site.domain,
-    }
-    response = page(request, "accounts/cookie_trouble.html", context, status=409)
-    bounces.forget_on(response)
-    return response
+    if destination.site in (None, request.site):
+        return ways_back.straight_back(request, destination)
+    return see_other(flow.onward(destination, request.site, sign_in))
 
 
 def _sign_out(request: HubRequest) -> HttpResponseBase:

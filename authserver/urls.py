@@ -5,6 +5,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("accounts.mail_urls")),
     path("", include("accounts.urls")),
+    path("", include("sso.handoff.urls")),
+    path("", include("sso.oidc.urls")),
     path("", include("sso.api.urls")),
 ]
 

@@ -19,7 +19,7 @@ def respond(request: HttpRequest, error: SSOError) -> HttpResponse:
     log.info("refused code=%s path=%s detail=%s", error.code, request.path[:200], str(error)[:200])
     if request.path.startswith(("/api/", "/healthz", "/readyz")):
         response: HttpResponse = JsonResponse(
-            {"error": error.code, "message": error.public}, status=error.status
+            {"error": error.code, "message": error.public, **error.fields}, status=error.status
         )
         patch_vary_headers(response, ("Cookie", "Origin"))
     else:

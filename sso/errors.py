@@ -21,6 +21,8 @@ class SSOError(Exception):
         super().__init__(detail or self.public)
         #: Response headers that belong to this answer, such as ``Retry-After``.
         self.headers: dict[str, str] = dict(headers or {})
+        #: What the JSON answer has beside ``error`` and ``message``, such as ``login_url``.
+        self.fields: dict[str, str] = {}
 
 
 class BadRequest(SSOError):

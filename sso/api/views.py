@@ -20,6 +20,8 @@ from sso.api.errors import FlagRefused, NotReady
 from sso.api.openapi import document
 from sso.edge.remembered import Remembered
 from sso.errors import MethodNotAllowed, NotFound, NotSignedIn, SessionEnded
+from sso.handoff import hubs
+from sso.handoff.errors import WrongHub
 from sso.redis import answering
 from sso.requests import HubRequest
 from sso.sign_in_store import SignIn
@@ -52,6 +54,8 @@ class Endpoint:
 @sensitive_variables("given")
 def sign_in(request: HubRequest) -> HttpResponse:
     """``POST /api/session`` — sign in, step by step; the last answer is ``GET``'s, and sets both cookies."""
+    if not hubs.is_primary(request.site):
+        raise WrongHub(f"{request.site.hub}/login/")
     given = read_step(request)
     wanted = steps.take(request, given)
     if wanted is not None:

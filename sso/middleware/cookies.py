@@ -21,10 +21,11 @@ from django.utils.functional import SimpleLazyObject
 from sso_client.cookies import CookieReader
 from sso_client.errors import StoreUnavailable
 
-from accounts import throttle
-from sso import sign_ins
+from accounts import bounces, throttle
+from sso import shared_sessions, sign_ins
 from sso.error_responses import respond
 from sso.errors import SessionEnded, TooManyAttempts, TryAgain
+from sso.handoff import hubs
 from sso.hub_sessions import SessionStore
 from sso.keys import fingerprint
 from sso.requests import HubRequest
@@ -94,7 +95,8 @@ def read_cookies(request: HubRequest, header: str) -> None:
     """Fill ``request.COOKIES``, ``request.session`` and what the flows look at."""
     values = {name: reader.read(header) for name, reader in READERS.items()}
     request.COOKIES = {name: value for name, value in values.items() if value is not None}
-    request.session = SessionStore(values[HUB.name])
+    # People's hub session is at the primary hub: no cookie opens one at another.
+    request.session = SessionStore(values[HUB.name] if hubs.is_primary(request.site) else None)
     request.shared_cookie_value = values[SHARED.name]
     request.shared_cookie_to_set = None
     request.signed_out = False
@@ -107,6 +109,9 @@ def _state(request: HubRequest) -> str:
     """Whether the shared cookie that came is the living one of this browser's sign-in."""
     if request.shared_cookie_value is None:
         return "absent"
+    if not hubs.is_primary(request.site):
+        session = shared_sessions.read(request.shared_cookie_value)
+        return "ok" if session is not None and session.site == request.site.domain else "foreign"
     sign_in = sign_ins.of_request(request)
     cookie_hash = fingerprint(request.shared_cookie_value)
     mine = sign_in and any(
@@ -139,6 +144,7 @@ def clear_cookies(request: HubRequest, response: HttpResponseBase) -> None:
     """After a sign-out: the hub cookie, and the shared cookie in every variant we can name."""
     _put(response, HUB.name, "", max_age=0)
     _expire_variants(request, response)
+    bounces.forget_on(response)  # what comes back from now on is counted anew
 
 
 def _expire_variants(request: HubRequest, response: HttpResponseBase) -> None:
