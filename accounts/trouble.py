@@ -28,7 +28,7 @@ CHECKS = (
     (_("A cookie for the whole domain comes back"), {"public_suffix"}),
     (
         _("Nobody else's cookie is in the way"),
-        {"cookie_conflict", "planted_cookie", "malformed_cookie", "cookies_large"},
+        {"cookie_conflict", "cookie_conflict_cleared", "planted_cookie", "malformed_cookie", "cookies_large"},
     ),
     (_("The clocks agree"), {"clock_browser"}),
     (_("Nothing in between keeps or changes answers"), {"cached_answer", "vary_missing", "cache_allowed"}),
@@ -61,7 +61,12 @@ def _destination(request: HubRequest) -> Destination | None:
 
 
 def _context(request: HubRequest, destination: Destination | None) -> dict[str, Any]:
-    return {"destination": destination, "cookie": settings.SSO_COOKIE_NAME, "domain": request.site.domain}
+    return {
+        "destination": destination,
+        "cookie": settings.SSO_COOKIE_NAME,
+        # The answer to this very request clears what it can; the check would not see it any more.
+        "conflict": request.shared_cookie_conflict,
+    }
 
 
 def _result(request: HubRequest, destination: Destination | None) -> HttpResponse:
@@ -90,6 +95,8 @@ def _judge(
 ) -> list[Finding]:
     place = Place(settings.SSO_SITES, request.site, settings.SSO_COOKIE_NAME)
     found = list(of_hub_page(place, arrived, browser))
+    if request.POST.get("conflict") and arrived.session != "several":
+        found.append(place.finding("cookie_conflict_cleared"))
     if destination and destination.app:
         there = "/".join(destination.address.split("/")[:3])
         beyond = where_it_belongs(Place(place.sites, place.site, place.cookie, there))

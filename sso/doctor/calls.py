@@ -88,7 +88,10 @@ def _problem(error: Exception) -> str:
 def of_hub(place: Place) -> list[Finding]:
     """Whether requests and answers pass between the public and us unchanged."""
     try:
-        return unique([*_requests(place), *_answers(place), *_cookies_set(place)])
+        requests = list(_requests(place))
+        # Of an answer to what did not arrive as it was sent nothing can be concluded.
+        lost = {"cached_answer", "origin_stripped"} & {one.code for one in requests}
+        return unique(requests if lost else [*requests, *_answers(place), *_cookies_set(place)])
     except Unanswered as error:
         return [place.finding("hub_not_answering", problem=str(error))]
 

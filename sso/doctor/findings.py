@@ -110,6 +110,16 @@ CAUSES: Final[dict[str, Cause]] = {
             "the old one."
         ),
     ),
+    "cookie_conflict_cleared": Cause(
+        _WARNING,
+        _("Two different cookies named %(cookie)s arrived; both are deleted now."),
+        _(
+            "Servers disagree which of two counts, so two count as nobody; another host or an old set-up left one."
+        ),
+        _(
+            "Sign in again. If it comes back, find the app below %(domain)s that sets it, and rename its cookie."
+        ),
+    ),
     "planted_cookie": Cause(
         _BROKEN,
         _("A script can see a cookie named %(cookie)s, so this service did not set it."),

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from publicsuffixlist import PublicSuffixList
 
-from sso.doctor.findings import Finding
+from sso.doctor.findings import Finding, Level
 from sso.doctor.observations import AppPage, Arrived, Browser
 from sso.sites import Site, Sites
 
@@ -112,15 +112,16 @@ def of_app_page(
 
     ``ask_ourselves`` makes the same call from the server; it is asked when the browser alone cannot tell.
     """
+    over_http = place.site.hub.is_secure and page.origin.startswith("http:")
     if page.csp:
         yield place.finding("app_csp")
-    if place.site.hub.is_secure and page.origin.startswith("http:"):
+    if over_http:
         yield place.finding("app_over_http")
     elif elsewhere := where_it_belongs(place):
         yield _cross_site(place, page, elsewhere)
     elif page.framed and page.arrived and not page.arrived.domain_probe:
         yield place.finding("third_party_cookies")
-    if not registered:
+    if not (registered or over_http):  # such an origin cannot be registered
         yield place.finding("origin_not_registered")
     if page.call and page.call.credentials != "include":
         yield place.finding("credentials_missing")
@@ -142,7 +143,7 @@ def _calls(place: Place, page: AppPage, ask_ourselves: Callable[[], list[Finding
         return
     found = ask_ourselves()
     yield from found
-    if not found and page.omit == "ok":
+    if page.omit == "ok" and not any(one.level is Level.BROKEN for one in found):
         yield place.finding("cookies_too_large")
 
 
