@@ -28,8 +28,8 @@ def end(sid: str, user_id: str | None = None) -> bool:
     return bool(_end([sid], user_id))
 
 
-def end_many(sids: Iterable[str], user_id: str) -> int:
-    """End each sign-in of this user; returns how many there were."""
+def end_many(sids: Iterable[str], user_id: str | None = None) -> int:
+    """End each sign-in, of this user if given; returns how many there were."""
     sids = list(sids)
     return sum(_end(sids[at : at + BATCH], user_id) for at in range(0, len(sids), BATCH))
 
@@ -39,9 +39,8 @@ def _end(sids: list[str], user_id: str | None) -> int:
     known = [found for found in sign_in_store.mark_ended(sids) if found is not None]
     shared_sessions.delete(key.cookie_hash for found in known for key in found.shared)
     delete(keys().hub(found.hub_hash) for found in known)
-    owners = {found.sid: found.user_id for found in known}
-    for owner in {*owners.values(), *([user_id] if user_id else [])}:
-        sign_in_store.forget([sid for sid in sids if owners.get(sid, user_id) == owner], owner)
+    owners = dict.fromkeys(sids, user_id) | {found.sid: found.user_id for found in known}
+    sign_in_store.forget(owners, {found.sid: found for found in known})
     for found in known:
         log.info("sign_in_ended sid=%s user=%s", found.sid, found.user_id)
     return len(known)
