@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types bench docs clean
+.PHONY: help setup demo test lint types messages bench docs clean
 
 help: ## List these words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,9 @@ lint: $(READY) ## Check style and formatting
 
 types: $(READY) ## Check the types
 	@$(BIN)/mypy
+
+messages: $(READY) ## Gather what people read into the translators' files, and compile those
+	@$(BIN)/python tools/messages.py
 
 bench: $(READY) ## Measure this machine: one table, ratios side by side
 	@$(BIN)/python -m bench

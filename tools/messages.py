@@ -3,7 +3,7 @@
     make messages        after a sentence was added or changed, and again after its translation was written
 
 Needs Babel and nothing else. What django-allauth says on our pages is gathered too where it has no words of its
-own in the language, or says "du": ours come first.
+own in the language, or words unlike ours ("du"): ours come first.
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ _SKIPPED: Final = {"locale", "migrations", "static", "management"}
 ALLAUTH: Final = Path(allauth.__file__).parent
 #: What of it speaks on our pages; its mails and its pages for strangers' accounts are not in use.
 _ALLAUTH_PARTS: Final = ("account", "core", "mfa", "templates/account", "templates/mfa", "templates/allauth")
-#: German that speaks to friends.
-_FAMILIAR: Final = re.compile(r"\b([Dd]u|[Dd]ein\w*|[Dd]ir|[Dd]ich|gib|[Ll]ass|habe Geduld|wähle|erstelle)\b")
+#: German that speaks to friends, or calls things otherwise than our pages do.
+_UNLIKE_US: Final = re.compile(
+    r"\b([Dd]u|[Dd]ein\w*|[Dd]ir|[Dd]ich|gib|[Ll]ass|habe Geduld|wähle|erstelle|kontaktiere|versuche|bestätige"
+    r"|Anmeldenamen?|\w+-Codes|Email\w*|E-Mailadresse|Hauptschlüssel|Zwei-Faktor|Verwenden Sie|Die neue Wert)\b"
+)
 
 #: Context and singular: what tells one sentence from another.
 Key = tuple[str | None, str]
@@ -104,7 +107,7 @@ def _in_its_place(theirs: Iterator[Sentence], language: str) -> Iterator[Sentenc
     for each in theirs:
         message = catalog.get(each.key[1], each.context)
         words = "" if message is None or message.fuzzy else " ".join(_strings(message))
-        if not _is_replaced(each.where) and (not words or _FAMILIAR.search(words)):
+        if not _is_replaced(each.where) and (not words or _UNLIKE_US.search(words)):
             yield Sentence(each.text, each.context, each.where, "said in django-allauth's place")
 
 
@@ -192,8 +195,12 @@ def _wrong(messages: dict[Key, Message]) -> Iterator[str]:
             yield f"{key[1]!r} is not translated"
         elif message.fuzzy:
             yield f"{key[1]!r} is marked as fuzzy"
-        elif any(_blanks(text) != _blanks(key[1]) for text in _strings(message)[-1:]):
+        elif _blanks(_strings(message)[-1]) != _blanks(_last(message)):
             yield f"{key[1]!r} and its translation do not have the same placeholders"
+
+
+def _last(message: Message) -> str:
+    return message.id if isinstance(message.id, str) else message.id[-1]
 
 
 def _blanks(text: str) -> set[str]:
