@@ -85,6 +85,14 @@ def _empty_redis() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _no_signing_key_remembered() -> None:
+    """Each test has a database of its own, and signing keys are in it."""
+    from sso.oidc import keys
+
+    keys._ring = keys._Ring()
+
+
+@pytest.fixture(autouse=True)
 def _no_link_left() -> Iterator[None]:
     """What follows Redis in the background ends with its test: the next one may have no database."""
     yield

@@ -18,11 +18,6 @@ from sso.oidc.models import SigningKey
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def _a_process_that_knows_no_key():
-    keys._ring = keys._Ring()
-
-
 def header(token):
     part = token.partition(".")[0]
     return json.loads(base64.urlsafe_b64decode(part + "=="))

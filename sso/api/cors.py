@@ -16,7 +16,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from sso_client.errors import StoreUnavailable
 
-from sso.api.errors import is_for_machines, is_the_accounts
+from sso.api.errors import PUBLISHED, is_for_machines, is_the_accounts
 from sso.registry import Registry
 from sso.registry_mirror import current
 
@@ -39,7 +39,8 @@ class CorsMiddleware(DjangoCorsMiddleware):
 
     def add_response_headers(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if is_for_machines(request):
-            response["Cache-Control"] = "no-store"
+            if request.path not in PUBLISHED:
+                response["Cache-Control"] = "no-store"
             response["Cross-Origin-Resource-Policy"] = "same-site"
             patch_vary_headers(response, ("Cookie", "Origin"))
             request.failing = response.status_code >= 500  # type: ignore[attr-defined]

@@ -8,6 +8,9 @@ from sso.errors import BadRequest, SSOError, TryAgain
 
 #: Addresses outside ``/api/`` that programs ask, too.
 PROBES = ("/healthz", "/readyz")
+#: The same for OpenID Connect: what is published, and what is asked with a secret or a token.
+PUBLISHED = ("/.well-known/openid-configuration", "/.well-known/jwks.json")
+OIDC = (*PUBLISHED, "/oauth/token", "/oauth/userinfo", "/oauth/revoke")
 
 
 #: Where somebody is signed in, from which addresses: the hub's own pages' business, no app's.
@@ -21,7 +24,7 @@ def is_the_accounts(request: HttpRequest) -> bool:
 
 def is_for_machines(request: HttpRequest) -> bool:
     """Whether the answer is JSON whatever happens."""
-    return request.path.startswith("/api/") or request.path in PROBES
+    return request.path.startswith("/api/") or request.path in (*PROBES, *OIDC)
 
 
 class BodyRefused(BadRequest):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from sso.origins import is_host_name
 
@@ -54,3 +54,11 @@ def origin_of(uri: str) -> str:
     """Scheme, host and port of a registered address, as browsers serialise them."""
     parts = urlsplit(uri)
     return f"{parts.scheme}://{parts.netloc}".removesuffix({"https": ":443", "http": ":80"}[parts.scheme])
+
+
+def with_parameters(uri: str, **parameters: str) -> str:
+    """A registered address, its own query left as it is, with ``parameters`` after it; empty ones are left out."""
+    more = urlencode({name: value for name, value in parameters.items() if value})
+    if not more:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}{more}"

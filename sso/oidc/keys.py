@@ -82,6 +82,11 @@ def verified(token: str, *, typ: str = "JWT") -> dict[str, Any]:
     return found.claims
 
 
+def now() -> int:
+    """Unix seconds, as ``iat`` and ``exp`` count them."""
+    return int(time.time())
+
+
 def jwks() -> dict[str, Any]:
     """The public keys (RFC 7517 §5), newest first; makes the first one. Always as SQL has them now."""
     now = timezone.now()

@@ -1,0 +1,278 @@
+"""``/oauth/authorize``: who asks, for whom, and what the sign-in must be like before a code is given.
+
+OpenID Connect Core §3.1.2. Whoever is signed in and may use the app is sent back at once; there is no page that
+asks for consent, because an administrator registered the app for these people.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from hashlib import sha256
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlencode
+
+from allauth.mfa.utils import is_mfa_enabled
+from authlib.oauth2 import OAuth2Error
+from django.core import signing
+
+from accounts.pages import see_other
+from sso import access, audit, registry_mirror, sign_ins
+from sso.errors import BadRequest
+from sso.identities import identity_of
+from sso.oidc import claims, hints
+from sso.oidc.addresses import with_parameters
+from sso.oidc.clients import Asked
+from sso.oidc.errors import AuthorizationRefused
+from sso.oidc.provider import server
+
+if TYPE_CHECKING:
+    from django.http import HttpResponseBase, QueryDict
+
+    from accounts.models import User
+    from sso.registry import App
+    from sso.requests import HubRequest
+    from sso.sign_in_store import SignIn
+
+PATH = "/oauth/authorize"
+#: Says that the sign-in page was shown for this very request: it asks once. Ours, never the app's.
+MARK = "sso_asked"
+#: Seconds that somebody may take to sign in.
+MARK_LIFE = 60 * 60
+#: Characters of a request, so that it fits into the address of the sign-in page and every proxy's buffers.
+LONGEST = 1600
+#: Parameters that would mean more than what they look like (OpenID Connect Core §6, §7.2.1).
+NOT_SPOKEN = {
+    "request": "request_not_supported",
+    "request_uri": "request_uri_not_supported",
+    "registration": "registration_not_supported",
+}
+PROMPTS = frozenset({"none", "login", "consent", "select_account"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request asks of the sign-in."""
+
+    prompts: frozenset[str]
+    max_age: int | None
+    acrs: tuple[str, ...]
+    #: Whom the app thinks it talks to: the ``sub`` of an ID token it was given.
+    hint: str
+
+    @property
+    def silent(self) -> bool:
+        return "none" in self.prompts
+
+    @property
+    def anew(self) -> bool:
+        """Whether somebody must sign in just for this; ``max_age=0`` says the same (Core, errata 2)."""
+        return bool(self.prompts & {"login", "select_account"}) or self.max_age == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One request of a known app, to be answered at one of its registered addresses."""
+
+    request: HubRequest
+    app: App
+    redirect_uri: str
+
+    @property
+    def params(self) -> QueryDict:
+        return self.request.GET
+
+    def fail(self, error: str, description: str) -> NoReturn:
+        raise OAuth2Error(description, error=error, redirect_uri=self.redirect_uri)
+
+
+def answer(request: HubRequest) -> HttpResponseBase:
+    """Back to the app with a code or an error, or first to the sign-in page.
+
+    Raises ``AuthorizationRefused`` when it is not certain whom to answer, and ``StoreUnavailable``.
+    """
+    asking = _asking(request)
+    try:
+        return _answer(asking)
+    except OAuth2Error as error:
+        back = {"error": error.error, "error_description": error.get_error_description()}
+        state = "".join(asking.params.getlist("state")[:1])
+        return see_other(with_parameters(asking.redirect_uri, **back, state=state, iss=claims.issuer()))
+
+
+def _asking(request: HubRequest) -> Asking:
+    """RFC 6749 §4.1.2.1, RFC 9700 §4.11: with these two in doubt, nobody is sent anywhere."""
+    clients, addresses = request.GET.getlist("client_id"), request.GET.getlist("redirect_uri")
+    app = registry_mirror.current().app_of_client(clients[0]) if len(clients) == 1 else None
+    if app is None:
+        raise AuthorizationRefused("no such client_id")
+    if len(addresses) != 1 or addresses[0] not in app.redirect_uris:
+        raise AuthorizationRefused(f"{app.name}: redirect_uri is not registered")
+    return Asking(request, app, addresses[0])
+
+
+def _answer(asking: Asking) -> HttpResponseBase:
+    wanted = _read(asking)
+    asked = Asked(asking.request)
+    grant = server().get_consent_grant(asked)
+    sign_in = sign_ins.of_request(asking.request)
+    user = asking.request.user
+    if sign_in is None or not user.is_authenticated:
+        return _to_sign_in(asking, wanted, None)
+    if _must_sign_in_again(asking, wanted, sign_in) or not _strong_enough(asking, wanted, sign_in, user):
+        return _to_sign_in(asking, wanted, sign_in)
+    asked.sign_in = sign_in
+    response: HttpResponseBase = server().create_authorization_response(asked, grant_user=user, grant=grant)
+    return response
+
+
+# -- what is asked
+
+
+def _read(asking: Asking) -> Wanted:
+    params = asking.params
+    if twice := [name for name, values in params.lists() if len(values) > 1]:
+        asking.fail("invalid_request", f"{len(twice)} of the parameters came more than once.")
+    if len(params.urlencode()) > LONGEST:
+        asking.fail("invalid_request", f"The request is longer than {LONGEST} characters.")
+    for name, error in NOT_SPOKEN.items():
+        if name in params:
+            asking.fail(error, f"The parameter {name} is not supported.")
+    if params.get("response_type") != "code":
+        asking.fail("unsupported_response_type", "The only response_type is code.")
+    if params.get("response_mode", "query") != "query":
+        asking.fail("invalid_request", "The only response_mode is query.")
+    return Wanted(
+        _prompts(asking), _max_age(asking), tuple(params.get("acr_values", "").split()), _hint(asking)
+    )
+
+
+def _prompts(asking: Asking) -> frozenset[str]:
+    prompts = frozenset(asking.params.get("prompt", "").split())
+    if not prompts <= PROMPTS or ("none" in prompts and len(prompts) > 1):
+        asking.fail("invalid_request", "prompt is none, or some of login, consent, select_account.")
+    return prompts
+
+
+def _max_age(asking: Asking) -> int | None:
+    text = asking.params.get("max_age")
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII):
+        asking.fail("invalid_request", "max_age is a number of seconds.")
+    return int(text)
+
+
+def _hint(asking: Asking) -> str:
+    """Raises the error to send back for a hint that is not ours: an app that sends it means something by it."""
+    token = asking.params.get("id_token_hint")
+    if not token:
+        return ""
+    hint = hints.read(token)
+    if hint is None or hint.client_id != asking.app.client_id:
+        asking.fail("invalid_request", "id_token_hint is no ID token of this app.")
+    return hint.sub
+
+
+# -- whether the sign-in will do
+
+
+def _must_sign_in_again(asking: Asking, wanted: Wanted, sign_in: SignIn) -> bool:
+    if wanted.hint and wanted.hint != sign_in.user_id:
+        return _not_the_one_meant(asking, sign_in)
+    too_old = wanted.max_age is not None and time.time() - sign_in.auth_time > wanted.max_age
+    return (wanted.anew or too_old) and not _just_signed_in(asking, sign_in)
+
+
+def _not_the_one_meant(asking: Asking, sign_in: SignIn) -> bool:
+    """True: they may sign in as that one. Who did sign in, and is another, is told to the app."""
+    if _just_signed_in(asking, sign_in):
+        asking.fail("login_required", "Somebody else signed in than the id_token_hint names.")
+    return True
+
+
+def _strong_enough(asking: Asking, wanted: Wanted, sign_in: SignIn, user: User) -> bool:
+    """Whether it may go on. False: signing in again may help. Otherwise the app is told that it cannot be.
+
+    Entering an app is asking its rules for ``GET /``.
+    """
+    groups = identity_of(user).groups
+    verdict = access.decide(
+        asking.app.access,
+        app_groups=asking.app.groups,
+        path="/",
+        method="GET",
+        address=_address(asking.request),
+        person=access.Person(groups, sign_in.amr, sign_in.auth_time),
+        now=time.time(),
+    )
+    if not asking.app.admits(groups) or verdict.kind == "refused":
+        _refuse(asking, sign_in, verdict.rule_id)
+    stale = bool(verdict.max_age) and time.time() - sign_in.auth_time > verdict.max_age
+    weak = any(not access.satisfies(method, sign_in.amr) for method in verdict.amr)
+    weak = weak or not claims.meets(wanted.acrs, sign_in.amr)
+    if weak and (_just_signed_in(asking, sign_in) or not is_mfa_enabled(user)):
+        asking.fail("unmet_authentication_requirements", "The account has no second factor that would do.")
+    return not weak and (not stale or _just_signed_in(asking, sign_in))
+
+
+def _refuse(asking: Asking, sign_in: SignIn, rule: str) -> NoReturn:
+    audit.record(
+        audit.Event.TOKEN_REFUSED,
+        outcome=audit.REFUSED,
+        app=asking.app.client_id,
+        sid=sign_in.sid,
+        subject=sign_in.user_id,
+        grant="authorize",
+        reason=rule,
+    )
+    asking.fail("access_denied", "The app is not for this person.")
+
+
+def _address(request: HubRequest) -> access.Address | None:
+    try:
+        return ip_address(request.client_address)
+    except ValueError:
+        return None
+
+
+# -- by way of the sign-in page
+
+
+def _to_sign_in(asking: Asking, wanted: Wanted, sign_in: SignIn | None) -> HttpResponseBase:
+    """To the page, with this very request to come back to; ``prompt=none`` allows no page."""
+    if wanted.silent:
+        asking.fail("login_required", "Nobody is signed in as was asked for.")
+    mark = signing.dumps(
+        [int(time.time()), sign_in.sid if sign_in else "", _digest(asking.params)], salt=MARK, compress=False
+    )
+    params = asking.params.copy()
+    params[MARK] = mark
+    back = f"{PATH}?{params.urlencode()}"
+    return see_other(f"/login/?{urlencode({'rd': back, **({'max_age': 0} if sign_in else {})})}")
+
+
+def _just_signed_in(asking: Asking, sign_in: SignIn) -> bool:
+    """Whether this sign-in was made after, and because, this very request showed the sign-in page."""
+    try:
+        asked_at, before, digest = signing.loads(asking.params.get(MARK, ""), salt=MARK, max_age=MARK_LIFE)
+    except (signing.BadSignature, ValueError, TypeError):
+        return False
+    this_one = digest == _digest(asking.params)
+    return this_one and before != sign_in.sid and sign_in.auth_time >= int(asked_at)
+
+
+def _digest(params: QueryDict) -> str:
+    """Of everything but the mark itself."""
+    rest = sorted((name, value) for name, value in params.items() if name != MARK)
+    return sha256(repr(rest).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def as_get(params: QueryDict) -> str:
+    """Where a POST of the same parameters goes on: a form from another site carries no ``Lax`` cookie."""
+    query = params.urlencode()
+    if len(query) > 2 * LONGEST:
+        raise BadRequest("the request is too long")
+    return f"{PATH}?{query}"

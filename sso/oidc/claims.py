@@ -1,0 +1,79 @@
+"""What ID tokens and userinfo say of somebody: the one translation from a sign-in and a person to claims."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from allauth.account.models import EmailAddress
+from django.conf import settings
+
+from sso.access import satisfies
+from sso.identities import identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from accounts.models import User
+    from sso.sign_in_store import SignIn
+
+#: What may be asked for. Anything else is left out of what is granted (RFC 6749 §3.3).
+SCOPES = ("openid", "profile", "email", "groups")
+#: How strong a sign-in is: one kind of proof, or two (NIST SP 800-63B). Strongest last.
+ACRS = ("aal1", "aal2")
+SUPPORTED = (
+    "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "amr", "acr", "sid", "at_hash",
+    "name", "preferred_username", "email", "email_verified", "groups",
+)  # fmt: skip
+
+
+def issuer() -> str:
+    """The origin of the primary hub, from settings: what a ``Host`` header says never counts."""
+    return str(settings.SSO_SITES.primary.hub)
+
+
+def granted(scope: str | None) -> str:
+    """The scopes of a request that there are, each once, in the order of :data:`SCOPES`."""
+    asked = (scope or "").split()
+    return " ".join(name for name in SCOPES if name in asked)
+
+
+def acr_of(amr: Sequence[str]) -> str:
+    return ACRS[1] if satisfies("mfa", amr) else ACRS[0]
+
+
+def meets(wanted: Iterable[str], amr: Sequence[str]) -> bool:
+    """Whether a sign-in is as strong as one of the classes asked for; unknown ones ask for nothing."""
+    known = [ACRS.index(name) for name in wanted if name in ACRS]
+    return not known or ACRS.index(acr_of(amr)) >= min(known)
+
+
+def of_person(user: User, scope: str) -> dict[str, Any]:
+    """``sub`` and what the scopes open. Names and addresses change and get reused; ``sub`` never."""
+    identity = identity_of(user)
+    claims: dict[str, Any] = {"sub": identity.id}
+    scopes = scope.split()
+    if "profile" in scopes:
+        claims |= {"name": identity.name or identity.username, "preferred_username": identity.username}
+    if "email" in scopes and identity.email:
+        claims |= {"email": identity.email, "email_verified": _is_verified(user)}
+    if "groups" in scopes:
+        claims["groups"] = list(identity.groups)
+    return claims
+
+
+def of_sign_in(sign_in: SignIn) -> dict[str, Any]:
+    """When and how somebody signed in, and which sign-in it is (Back-Channel Logout §2.1: ``sid``)."""
+    claims: dict[str, Any] = {
+        "sid": sign_in.sid,
+        "auth_time": sign_in.auth_time,
+        "amr": list(sign_in.amr),
+        "acr": acr_of(sign_in.amr),
+    }
+    if sign_in.act is not None:
+        claims["act"] = {"sub": sign_in.act.id}  # RFC 8693 §4.1: somebody else is at the keyboard
+    return claims
+
+
+def _is_verified(user: User) -> bool:
+    addresses = EmailAddress.objects.filter(user=user, email__iexact=user.email, verified=True)
+    return bool(addresses.exists())

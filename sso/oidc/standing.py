@@ -1,0 +1,60 @@
+"""Whether the sign-in behind a grant still stands: every use of a token asks, so a sign-out ends them all at once."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from django.contrib.auth import get_user_model
+
+from sso import shared_sessions, sign_in_store
+from sso.redis import StoreRefused
+
+if TYPE_CHECKING:
+    from accounts.models import User
+    from sso.oidc.grant_store import Grant
+    from sso.registry import App
+    from sso.sign_in_store import SignIn
+
+log = logging.getLogger("sso.oidc")
+
+#: Seconds: activity is written at most this often.
+INTERVAL = 60
+
+
+class Standing(NamedTuple):
+    """The sign-in as Redis has it now, and the person as the database has them now."""
+
+    sign_in: SignIn
+    user: User
+
+
+def of(grant: Grant, app: App | None) -> Standing | None:
+    """Who stands behind a grant; None when the sign-in ended, idled out or is past its end, the person was disabled
+    or has another password, or the app is gone or no longer theirs.
+
+    Raises ``StoreUnavailable`` and ``DatabaseError``: an error is never "ended".
+    """
+    sign_in = sign_in_store.get(grant.sid)
+    if sign_in is None or sign_in.ended or sign_in.remaining() <= 0 or sign_in.user_id != grant.user_id:
+        return None
+    if not shared_sessions.lives(sign_in.shared):
+        return None  # idle everywhere
+    user = cast("User | None", get_user_model().objects.filter(pk=sign_in.user_id).first())
+    if user is None or not user.is_active or user.get_session_auth_hash() != sign_in.credential:
+        return None
+    if app is None or not app.admits(tuple(user.groups.values_list("name", flat=True))):
+        return None
+    return Standing(sign_in, user)
+
+
+def note_activity(sign_in: SignIn) -> None:
+    """An app that refreshes its tokens is in use: that keeps the sign-in from idling out."""
+    lease = sign_in.lease()
+    lives = shared_sessions.lives(sign_in.shared)
+    if due := [key for key, left in lives.items() if left < lease - INTERVAL]:
+        try:
+            shared_sessions.keep_alive(due, lease)
+            sign_in_store.touch(sign_in.sid)
+        except StoreRefused as error:  # a Redis that only reads still knows who is signed in
+            log.warning("activity_not_noted: %s", error)
