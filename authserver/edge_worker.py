@@ -21,6 +21,7 @@ from gunicorn.workers.base import Worker
 
 from sso.edge.asgi import AsgiEdge
 from sso.edge.http1 import Http1
+from sso.metrics.tally import tally
 
 #: Seconds between two looks at whether the last answers are out.
 NAP = 0.05
@@ -57,6 +58,7 @@ class EdgeWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
         for listener in listeners:
             await self._take_who_waits(listener, server, tls)
         await self._last_answers(server)
+        tally.flush()
         await app.source.close()
 
     def _hear_signals(self, loop: asyncio.AbstractEventLoop) -> None:

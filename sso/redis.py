@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from sso_client.errors import StoreUnavailable
 
 from authserver.embedded_valkey import EmbeddedValkeyFailed, ensure_running
 from sso.keys import Keys
+from sso.metrics.tally import tally
 
 log = logging.getLogger("sso.redis")
 
@@ -45,12 +47,17 @@ def answering() -> Iterator[Client]:
 
     An error is never "nobody": no caller may read a time-out as an absent key.
     """
+    began, outcome = monotonic(), "answered"
     try:
         yield client()
     except ResponseError as error:
+        outcome = "refused"
         raise StoreRefused(f"Redis refused: {str(error)[:100]}") from error
     except (RedisError, OSError, EmbeddedValkeyFailed) as error:
+        outcome = "failed"
         raise StoreUnavailable(f"Redis did not answer: {type(error).__name__}") from error
+    finally:
+        tally.redis(monotonic() - began, outcome)
 
 
 def understood(reply: Any, what: str) -> Any:

@@ -13,6 +13,7 @@ import threading
 from django.db import DatabaseError, close_old_connections, connection
 
 from accounts.mail import outbox
+from accounts.records import OutgoingMail
 
 log = logging.getLogger("sso.mail")
 
@@ -76,3 +77,12 @@ class Sender:
 
 
 sender = Sender()
+
+
+def letters_waiting() -> int:
+    """How many letters wait to be sent. Outside any request; raises ``DatabaseError``."""
+    close_old_connections()
+    try:
+        return OutgoingMail.objects.count()
+    finally:
+        close_old_connections()

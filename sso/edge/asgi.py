@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sso_client.errors import StoreUnavailable
 
 from sso.edge.answers import Answer
 from sso.edge.core import Edge, not_here
+from sso.edge.metrics import PATH as METRICS
 from sso.edge.requests import Steps, Want, WantRegistry, WantSession
+from sso.metrics.tally import read_route, tally
 
 if TYPE_CHECKING:
     from sso_client.memory import Entry
@@ -90,9 +93,14 @@ class AsgiEdge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._other(scope, receive, send)
-        steps = self.edge.handle(ScopeAsked(scope)) if scope["path"].startswith("/api/") else None
+        path = scope["path"]
+        ours = path.startswith("/api/") or path == METRICS
+        steps = self.edge.handle(ScopeAsked(scope)) if ours else None
         if steps is not None:
-            return await _send(await self._run(steps, receive), scope, send)
+            began = perf_counter()
+            answer = await self._run(steps, receive)
+            tally.record("edge", read_route(path), answer.status, perf_counter() - began)
+            return await _send(answer, scope, send)
         if self._app is not None:
             return await self._app(scope, receive, send)
         return await _send(not_here(scope["method"], scope["path"]), scope, send)
@@ -114,6 +122,7 @@ class AsgiEdge:
 
     async def _fetch(self, want: Want, receive: Receive) -> Any:
         if isinstance(want, WantSession):
+            tally.asked()
             return await self.source.session(want.value)
         if isinstance(want, WantRegistry):
             return await self.source.directory()

@@ -12,16 +12,20 @@ from collections.abc import Callable
 from sso_client.cookies import CookieReader
 from sso_client.errors import StoreUnavailable
 
-from sso.edge import authz, introspect, session
+from sso.edge import authz, introspect, metrics, session
 from sso.edge.answers import NOTHING_MORE, Answer, Headers, error_answer
 from sso.edge.directory import Directory
 from sso.edge.errors import OnlyTheEdge
 from sso.edge.requests import Asked, Peek, Steps
 from sso.edge.throttle import Throttle
 from sso.errors import MethodNotAllowed, SSOError, TryAgain
+from sso.metrics.door import Door
 from sso.proxies import TrustedProxies
 from sso.registry import Registry
 from sso.sites import Site, Sites
+
+#: Nobody may read the metrics.
+SHUT = Door()
 
 
 class Edge:
@@ -34,8 +38,9 @@ class Edge:
         proxies: TrustedProxies,
         cookie_name: str,
         clock: Callable[[], float] = time.time,
+        door: Door = SHUT,
     ) -> None:
-        self.sites, self.proxies, self.clock = sites, proxies, clock
+        self.sites, self.proxies, self.clock, self.door = sites, proxies, clock, door
         self.cookies = CookieReader(cookie_name)
         self.throttle = Throttle()
         self.nobody = {site: session.nobody_answer(site) for site in sites}
@@ -52,6 +57,8 @@ class Edge:
             return self._guarded(authz.answer(self, asked, path), asked)
         if path == "/api/introspect":
             return self._guarded(introspect.answer(self, asked), asked)
+        if path == metrics.PATH:
+            return self._guarded(metrics.answer(self, asked), asked)
         return None
 
     def at_once(self, asked: Asked, peek: Peek) -> Answer | None:

@@ -24,6 +24,7 @@ from sso.edge.core import Edge, not_here
 from sso.edge.errors import BodyTooLarge, HeadersTooLarge
 from sso.edge.requests import Steps, Want, WantBody, WantRegistry, WantSession
 from sso.errors import BadRequest, InternalError, SSOError
+from sso.metrics.tally import read_route, tally
 
 log = logging.getLogger("sso.edge")
 
@@ -107,6 +108,7 @@ class _Waiting(NamedTuple):
     asked: WireAsked
     steps: Steps
     want: Want
+    began: float
 
 
 class Http1:
@@ -121,6 +123,7 @@ class Http1:
         self.now = self.loop.time()
         #: The line that every answer has, and the end of its head.
         self.date = self.end_of_head = b""
+        tally.ticks()
         self.tick()
 
     def __call__(self) -> Connection:
@@ -130,6 +133,7 @@ class Http1:
         """Once a second: move the clock on, and let those go that take too long."""
         self.now, self.date = self.loop.time(), f"Date: {formatdate(usegmt=True)}\r\n".encode()
         self.end_of_head = self.date + b"\r\n"
+        tally.flush()
         for connection in list(self.connections):
             connection.check(self.now)
 
@@ -291,26 +295,32 @@ class Connection(asyncio.Protocol):
     def _think(self, asked: WireAsked) -> Answer | _Waiting:
         """The answer, as far as memory goes."""
         server = self._server
-        return server.edge.at_once(asked, server.source.peek) or self._run(asked)
+        answer = server.edge.at_once(asked, server.source.peek)
+        if answer is None:
+            return self._run(asked)
+        tally.at_once[answer.status] += 1
+        return answer
 
     def _run(self, asked: WireAsked) -> Answer | _Waiting:
         """Run the steps as far as memory goes."""
         steps = self._server.edge.handle(asked)
         if steps is None:
-            return not_here(asked.method, asked.path)
+            return tally.sent(asked.path, not_here(asked.method, asked.path))
         try:
             want = next(steps)
             while (found := self._at_once(want, asked)) is not None or isinstance(want, WantBody):
                 want = steps.send(found)
         except StopIteration as done:
             answer: Answer = done.value
-            return answer
-        return _Waiting(asked, steps, want)
+            return tally.sent(asked.path, answer)
+        return _Waiting(asked, steps, want, self._server.loop.time())
 
     def _at_once(self, want: Want, asked: WireAsked) -> Any:
         source = self._server.source
         if isinstance(want, WantSession):
-            return source.peek(want.value)
+            if (entry := source.peek(want.value)) is not None:
+                tally.found += 1
+            return entry
         return _body_of(asked, want) if isinstance(want, WantBody) else source.directory_at_once()
 
     async def _answer_later(self, waiting: _Waiting | None) -> None:
@@ -344,7 +354,7 @@ class Connection(asyncio.Protocol):
 
     async def _finish(self, waiting: _Waiting) -> Answer:
         """Fetch what the steps want until they return."""
-        asked, steps, want = waiting
+        asked, steps, want, began = waiting
         try:
             while True:
                 try:
@@ -355,6 +365,7 @@ class Connection(asyncio.Protocol):
                     want = steps.send(found)
         except StopIteration as done:
             answer: Answer = done.value
+            tally.record("edge", read_route(asked.path), answer.status, self._server.loop.time() - began)
             return answer
 
     async def _fetch(self, want: Want, asked: WireAsked) -> Any:
@@ -403,6 +414,7 @@ class Connection(asyncio.Protocol):
 
     def _send_last(self, answer: Answer) -> None:
         self._deaf = True
+        tally.sent("", answer)
         head = _STATUS[answer.status] + answer.headers.wire + self._server.date + _LAST
         self._transport.write(head + answer.body)
         self._transport.close()

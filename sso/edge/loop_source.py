@@ -12,6 +12,7 @@ from sso.edge.directory import Directory
 from sso.edge.remembered import Remembered
 from sso.edge.sources import Settings, decode_registry
 from sso.keys import Keys
+from sso.metrics.tally import tally
 from sso.registry import Registry
 
 
@@ -27,10 +28,16 @@ class LoopSource:
         self._registry = AsyncTrackedReader(
             url, prefixes=[self._key], decode=decode_registry, timeout=timeout, memory=memory
         )
+        self._sessions.timed, self._registry.timed = tally.loaded, tally.exchanged
         #: Whose session a cookie value opens: the entry, with its ``prepared`` answers. Raises StoreUnavailable.
         self.session: Callable[[str], Awaitable[Entry[Session] | None]] = self._sessions.entry
         #: The same from memory alone, at once; None says nothing.
         self.peek: Callable[[str], Entry[Session] | None] = self._sessions.peek
+
+    @property
+    def down(self) -> bool:
+        """Whether memory should be kept true, and is not."""
+        return self._sessions.down
 
     async def directory(self) -> Directory | None:
         """The registered apps; None when none were ever published. Raises StoreUnavailable."""

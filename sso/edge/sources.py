@@ -13,6 +13,7 @@ from sso_client.record import Session
 from sso.edge.directory import Directory
 from sso.edge.remembered import Remembered
 from sso.keys import Keys
+from sso.metrics.tally import tally
 from sso.registry import Registry
 
 log = logging.getLogger("sso.edge")
@@ -42,7 +43,13 @@ class ThreadSource:
         )
         #: Whose session a cookie value opens: the entry, with its ``prepared`` answers. Raises StoreUnavailable.
         self.session: Callable[[str], Entry[Session] | None] = sessions.entry
-        self._readers = (sessions, self._registry)
+        self._readers: tuple[SessionReader, TrackedReader[Registry]] = (sessions, self._registry)
+        sessions.timed, self._registry.timed = tally.loaded, tally.exchanged
+
+    @property
+    def down(self) -> bool:
+        """Whether memory should be kept true, and is not."""
+        return self._readers[0].down
 
     def directory(self) -> Directory | None:
         """The registered apps; None when none were ever published. Raises StoreUnavailable."""

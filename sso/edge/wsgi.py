@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sso_client.errors import StoreUnavailable
 
 from sso.edge.answers import STATUS_LINES, Answer
 from sso.edge.core import Edge, not_here
+from sso.edge.metrics import PATH as METRICS
 from sso.edge.requests import Steps, Want, WantRegistry, WantSession
+from sso.metrics.tally import read_route, tally
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -60,10 +63,14 @@ class WsgiEdge:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        steps = self._edge.handle(EnvironAsked(environ, path)) if path.startswith("/api/") else None
+        ours = path.startswith("/api/") or path == METRICS
+        steps = self._edge.handle(EnvironAsked(environ, path)) if ours else None
         if steps is None:
             return self._app(environ, start_response)
-        return _send(self._run(steps, environ), environ, start_response)
+        began = perf_counter()
+        answer = self._run(steps, environ)
+        tally.record("edge", read_route(path), answer.status, perf_counter() - began)
+        return _send(answer, environ, start_response)
 
     def _run(self, steps: Steps, environ: WSGIEnvironment) -> Answer:
         """Fetch what the steps want until they return."""
@@ -82,6 +89,7 @@ class WsgiEdge:
 
     def _fetch(self, want: Want, environ: WSGIEnvironment) -> Any:
         if isinstance(want, WantSession):
+            tally.asked()
             return self._source.session(want.value)
         if isinstance(want, WantRegistry):
             return self._source.directory()

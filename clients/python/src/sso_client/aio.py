@@ -51,6 +51,8 @@ class AsyncTrackedReader(Generic[T]):
         self._memory = recall.memory
         self._link = AsyncLink(parse(url), timeout, recall)
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Told after each look-up that asked Redis: the seconds it took, and whether Redis answered.
+        self.timed: Callable[[float, bool], None] | None = None
         _readers.add(self)
 
     def _call_on_change(self, key: str | None) -> None:
@@ -64,6 +66,11 @@ class AsyncTrackedReader(Generic[T]):
     def proven(self) -> bool:
         """Whether memory answers now: the link was proven within the last 1.5 seconds."""
         return monotonic() < self._memory.proven_until
+
+    @property
+    def down(self) -> bool:
+        """Whether the link was begun and memory is not kept true now; False before the first look-up."""
+        return self._recall.remembers and self._link.running and not self.proven
 
     async def get(self, key: str) -> T | None:
         """The value of ``key``, None when there is none. At most one round trip. Raises StoreUnavailable."""
@@ -103,7 +110,7 @@ class AsyncTrackedReader(Generic[T]):
         memory, entry, source = self._memory, None, None
         ticket = memory.begin(key)
         try:
-            reply, source = await self._link.get(key)
+            reply, source = await (self._link.get(key) if self.timed is None else self._ask(key, self.timed))
             entry = self._recall.understand(reply)
             if entry is not None:
                 self._recall.date(key, entry, monotonic(), active=active)
@@ -113,6 +120,15 @@ class AsyncTrackedReader(Generic[T]):
         if entry is not None:
             self._loaded(key, entry)
         return entry
+
+    async def _ask(self, key: str, timed: Callable[[float, bool], None]) -> tuple[Any, Any]:
+        began, answered = monotonic(), False
+        try:
+            reply = await self._link.get(key)
+            answered = True
+        finally:
+            timed(monotonic() - began, answered)
+        return reply
 
     def _loaded(self, key: str, entry: Entry[T]) -> None:
         """Redis told us of this entry."""

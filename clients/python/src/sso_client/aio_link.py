@@ -65,6 +65,10 @@ class AsyncLink:
             self._up = loop.create_future()
             self._task = loop.create_task(self._run(), name="sso_client-link")
 
+    @property
+    def running(self) -> bool:
+        return self._task is not None
+
     async def close(self) -> None:
         self.closed = True
         task, self._task = self._task, None

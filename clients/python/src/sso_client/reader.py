@@ -61,6 +61,8 @@ class TrackedReader(Generic[T]):
         self._memory = recall.memory
         self._link = Link(self._nodes, recall)
         self._calls = _Calls()
+        #: Told after each look-up that asked Redis: the seconds it took, and whether Redis answered.
+        self.timed: Callable[[float, bool], None] | None = None
         _readers.add(self)
 
     def _call_on_change(self, key: str | None) -> None:
@@ -74,6 +76,11 @@ class TrackedReader(Generic[T]):
     def proven(self) -> bool:
         """Whether memory answers now: the link was proven within the last 1.5 seconds."""
         return monotonic() < self._memory.proven_until
+
+    @property
+    def down(self) -> bool:
+        """Whether the link was begun and memory is not kept true now; False before the first look-up."""
+        return self._recall.remembers and self._link.running and not self.proven
 
     def get(self, key: str) -> T | None:
         """The value of ``key``, None when there is none. At most one round trip.
@@ -116,7 +123,7 @@ class TrackedReader(Generic[T]):
         memory, entry = self._memory, None
         ticket = memory.begin(key)
         try:
-            reply, source = self._nodes.get(key)
+            reply, source = self._ask(key)
             entry = self._recall.understand(reply)
             if entry is not None:
                 self._recall.date(key, entry, monotonic(), active=active)
@@ -126,6 +133,17 @@ class TrackedReader(Generic[T]):
                     key, ticket, entry if entry is not None and source in self._link.tracked else None
                 )
         return entry
+
+    def _ask(self, key: str) -> tuple[Any, Any]:
+        if self.timed is None:
+            return self._nodes.get(key)
+        began, answered = monotonic(), False
+        try:
+            reply = self._nodes.get(key)
+            answered = True
+        finally:
+            self.timed(monotonic() - began, answered)
+        return reply
 
     def _after_fork(self) -> None:
         self._link.abandon()
