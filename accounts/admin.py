@@ -26,7 +26,7 @@ from unfold.decorators import action, display
 from accounts import admin_acts, person_pages
 from accounts.admin_forms import PersonForm
 from accounts.models import User
-from accounts.people_files import People, PeopleWithHashes
+from accounts.people_files import People, PeopleBroughtIn, PeopleWithHashes
 from accounts.person_summary import Summary
 from sso.admin.pages import recently_confirmed
 
@@ -180,13 +180,10 @@ class PersonAdmin(ImportExportMixin, ModelAdmin):  # type: ignore[misc]
         return self.resource_classes if _superuser(request) else (People,)
 
     def get_import_resource_classes(self, request: HttpRequest) -> Any:
-        return (PeopleWithHashes,)
+        return (PeopleBroughtIn,)
 
     def get_import_resource_kwargs(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return {**super().get_import_resource_kwargs(request, *args, **kwargs), "asked": request}
-
-    def get_import_data_kwargs(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        return {**super().get_import_data_kwargs(request, *args, **kwargs), "asked": request}
 
     # -- acts for many
 
@@ -264,9 +261,12 @@ class PersonAdmin(ImportExportMixin, ModelAdmin):  # type: ignore[misc]
         return person_pages.see_other(reverse("admin:person_invite"))
 
 
-def may_touch(request: HttpRequest, person: User | None) -> bool:
-    """Administrators are a superuser's matter."""
-    return person is None or _superuser(request) or not (person.is_staff or person.is_superuser)
+def may_touch(request: HttpRequest, person: User | str | None) -> bool:
+    """Administrators are a superuser's matter. unfold asks with the id alone."""
+    if person is None or _superuser(request):
+        return True
+    found = person if isinstance(person, User) else User.objects.filter(pk=person).first()
+    return found is None or not (found.is_staff or found.is_superuser)
 
 
 def _superuser(request: HttpRequest) -> bool:

@@ -16,6 +16,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
+from accounts.canonical import canonical
 from accounts.models import User
 from sso.admin.pages import is_recent
 from sso.impersonation import LONGEST_REASON, MINUTES, SHORTEST_REASON
@@ -54,6 +55,12 @@ class PersonForm(_PersonForm):
             "is_superuser",
             "user_permissions",
         )
+
+    def clean_username(self) -> str:
+        return canonical(self.cleaned_data["username"])
+
+    def clean_email(self) -> str:
+        return canonical(self.cleaned_data["email"])
 
     def clean(self) -> dict[str, Any]:
         """Rights are given by whoever proved within five minutes that it is them; what was typed stays."""

@@ -32,17 +32,10 @@ class Groups(widgets.ManyToManyWidget):  # type: ignore[misc]
         return groups
 
 
-class PasswordHash(widgets.CharWidget):  # type: ignore[misc]
-    """A hash of Django's own kinds, or Argon2 and bcrypt as other systems write them. Empty: no password."""
-
-    def clean(self, value: str | None, row: Any = None, **kwargs: Any) -> str:
-        return stored_hash((value or "").strip())
-
-
 def stored_hash(text: str) -> str:
-    """As Django keeps it. Raises ``ValueError`` for what no hasher of ours can check; the text is not repeated."""
-    if not text:
-        return ""
+    """A hash of Django's own kinds, or Argon2 and bcrypt as others write them, as Django keeps it.
+
+    Raises ``ValueError`` for what no hasher of ours can check; the text is not repeated."""
     if _ARGON2.match(text):
         text = f"argon2{text}"
     elif _BCRYPT.fullmatch(text):
@@ -83,26 +76,45 @@ class People(resources.ModelResource):  # type: ignore[misc]
 
 
 class PeopleWithHashes(People):
-    """The same with the hashes of their passwords: for moving house, kept as safe as the database itself."""
+    """Given out with the hashes of their passwords: for moving house, kept as safe as the database itself."""
 
-    password = fields.Field(column_name="password_hash", attribute="password", widget=PasswordHash())
+    password = fields.Field(column_name="password_hash", attribute="password")
 
     class Meta(People.Meta):
         name = "People with password hashes"
         fields: ClassVar[Any] = ("username", "email", "name", "is_active", "groups", "password")
         export_order = fields
 
+
+class HiddenHash(fields.Field):  # type: ignore[misc]
+    """Set from a file, shown on no page."""
+
+    def export(self, instance: Any, **kwargs: Any) -> str:
+        return "(hidden)" if instance.password else ""
+
+
+class PeopleBroughtIn(PeopleWithHashes):
+    """Brought in, with or without hashes."""
+
+    password = HiddenHash(column_name="password_hash", attribute="password")
+    #: The hash of the row at hand; the row itself goes on without it, as pages show rows.
+    _hash = ""
+
+    class Meta(PeopleWithHashes.Meta):
+        name = "People"
+
     def before_import_row(self, row: Any, **kwargs: Any) -> None:
-        row["username"], row["email"] = (
-            canonical(row.get("username") or ""),
-            canonical(row.get("email") or ""),
-        )
+        self._hash = str(row.get("password_hash") or "").strip()
+        row["password_hash"] = "(hidden)" if self._hash else ""
+        for name in ("username", "email"):
+            row[name] = canonical(row.get(name) or "")
 
     def import_field(self, field: Any, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
         """A file without hashes, or an empty cell, leaves the password as it is."""
-        if field.attribute == "password" and not (row.get("password_hash") or "").strip():
-            return
-        super().import_field(field, instance, row, is_m2m, **kwargs)
+        if field.attribute != "password":
+            super().import_field(field, instance, row, is_m2m, **kwargs)
+        elif self._hash:
+            instance.password = stored_hash(self._hash)
 
     def before_save_instance(self, instance: User, row: Any, **kwargs: Any) -> None:
         """Nobody becomes, or takes over, an administrator by a file."""
