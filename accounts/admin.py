@@ -19,9 +19,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 from import_export.admin import ImportExportMixin
+from import_export.formats import base_formats
 from unfold.admin import ModelAdmin
 from unfold.contrib.import_export.forms import ExportForm, ImportForm
 from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminCheckboxSelectMultiple
 
 from accounts import admin_acts, person_pages
 from accounts.admin_forms import PersonForm
@@ -31,7 +33,7 @@ from accounts.person_summary import Summary
 from sso.admin.pages import recently_confirmed
 
 #: What makes an administrator: a superuser's matter.
-PRIVILEGES = ("is_staff", "is_superuser", "user_permissions")
+PRIVILEGES = ("is_staff", "is_superuser")
 
 
 class HasFactor(admin.SimpleListFilter):
@@ -58,12 +60,15 @@ class PersonAdmin(ImportExportMixin, ModelAdmin):  # type: ignore[misc]
     search_fields = ("username", "email", "name", "id__exact")
     list_per_page = 50
     show_full_result_count = False
-    filter_horizontal = ("groups", "user_permissions")
     readonly_fields = ("security", "places", "activity", "date_joined", "last_login", "opaque_id")
     actions = ("disable", "enable", "end_sessions", "send_reset")
-    actions_detail = ("to_sign_in_as", "to_reset_link", "to_factor_reset", "to_end_sessions")
+    actions_detail = (
+        "to_sign_in_as",
+        {"title": _("More"), "items": ["to_reset_link", "to_factor_reset", "to_end_sessions"]},
+    )
     resource_classes = (People, PeopleWithHashes)
     import_form_class, export_form_class = ImportForm, ExportForm
+    formats = (base_formats.CSV, base_formats.JSON)
 
     # -- what is shown
 
@@ -121,6 +126,7 @@ class PersonAdmin(ImportExportMixin, ModelAdmin):  # type: ignore[misc]
     def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "groups" and not _superuser(request):
             kwargs["queryset"] = Group.objects.annotate(n=Count("permissions")).filter(n=0)
+        kwargs["widget"] = UnfoldAdminCheckboxSelectMultiple()
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     # -- who may do what

@@ -27,7 +27,7 @@ else:
     _PersonForm = forms.ModelForm
 
 #: Changing these wants proof that it is the administrator who sits there.
-DANGEROUS = frozenset({"is_staff", "is_superuser", "user_permissions"})
+DANGEROUS = frozenset({"is_staff", "is_superuser"})
 
 
 class PersonForm(_PersonForm):
@@ -53,7 +53,6 @@ class PersonForm(_PersonForm):
             "is_active",
             "is_staff",
             "is_superuser",
-            "user_permissions",
         )
 
     def clean_username(self) -> str:

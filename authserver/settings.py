@@ -38,6 +38,7 @@ SSO_LOGO, SSO_LOGO_DARK = env.logo, env.logo_dark
 SSO_ACCENT, SSO_ACCENT_DARK = env.accent, env.accent_dark
 SSO_FOOTER_LINKS, SSO_SUPPORT_LINK = env.footer_links, env.support_link
 SSO_TEMPLATES_DIR = env.templates_dir
+SSO_BREACHED_PASSWORDS = env.breached_passwords
 SSO_REGISTRATION = env.registration
 SSO_ACCOUNT_DELETION = env.account_deletion
 SSO_AUDIT_RETENTION = env.audit_retention
@@ -158,7 +159,13 @@ AUTH_PASSWORD_VALIDATORS = [
         "OPTIONS": {"user_attributes": ["username", "email", "name"]},
     },
     {"NAME": "accounts.validators.ContextWordsValidator"},
+    {"NAME": "accounts.validators.GuessableValidator"},
+    {"NAME": "accounts.validators.BreachedValidator"},
 ]
+PWNED_PASSWORDS = {
+    "ADD_PADDING": True,
+    "API_TIMEOUT": 1.0,
+}  # seconds a step; accounts.breached limits the whole
 
 # -- the steps of a sign-in (django-allauth)
 
@@ -204,6 +211,22 @@ UNFOLD = {
     "SITE_TITLE": env.brand,
     "SITE_HEADER": env.brand,
     "SITE_SYMBOL": "key",
+    "COLORS": {
+        # The green of the other pages: 600 carries white text, 500 stands on dark ground.
+        "primary": {
+            "50": "240 250 247",
+            "100": "210 242 234",
+            "200": "164 229 214",
+            "300": "110 211 190",
+            "400": "74 194 170",
+            "500": "45 175 150",
+            "600": "13 106 91",
+            "700": "9 81 69",
+            "800": "9 68 58",
+            "900": "8 55 48",
+            "950": "4 33 29",
+        }
+    },
     "DASHBOARD_CALLBACK": "sso.admin.dashboard.context",
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {"show_search": True, "navigation": "sso.admin.pages.sidebar"},
