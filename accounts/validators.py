@@ -12,6 +12,9 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
+from zxcvbn import zxcvbn
+
+from accounts import breached
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -27,6 +30,17 @@ ALONE, WITH_FACTOR = 15, 8
 _FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
 
+#: Guesses that a password must withstand when it stands alone, and beside a second factor (zxcvbn's 4 and 2).
+GUESSES_ALONE, GUESSES_WITH_FACTOR = 10**10, 10**6
+#: Characters that are judged at each end: what zxcvbn takes grows with the square of them, and worse.
+LOOKED_AT = 28
+
+
+def has_factor(user: AbstractBaseUser | None) -> bool:
+    """Whether somebody who is there already signs in with two steps."""
+    return user is not None and user.pk is not None and bool(is_mfa_enabled(user, _FACTORS))
+
+
 class MinimumLengthValidator:
     """At least 15 characters, or 8 for who has a second factor. Checked whenever a password is chosen."""
 
@@ -37,8 +51,7 @@ class MinimumLengthValidator:
             raise ValidationError(message % {"n": least}, code="password_too_short")
 
     def least(self, user: AbstractBaseUser | None) -> int:
-        saved = user is not None and user.pk is not None
-        return WITH_FACTOR if saved and is_mfa_enabled(user, _FACTORS) else ALONE
+        return WITH_FACTOR if has_factor(user) else ALONE
 
     def get_help_text(self) -> str:
         rule = _("At least %(alone)d characters, or %(with)d with two-step sign-in.")
@@ -68,6 +81,60 @@ class ContextWordsValidator:
 
     def get_help_text(self) -> str:
         return str(_("Your password cannot be made of your own name or the name of this service."))
+
+
+class GuessableValidator:
+    """Length is not all: a repeated word, a row of keys or common words in a row are tried first by whoever guesses.
+
+    zxcvbn estimates how many tries it takes. Four words that do not belong together take far more than is asked.
+    """
+
+    def validate(self, password: str, user: AbstractBaseUser | None = None) -> None:
+        least = GUESSES_WITH_FACTOR if has_factor(user) else GUESSES_ALONE
+        once = _once(password)
+        if not any(_guesses(part) >= least for part in {once[:LOOKED_AT], once[-LOOKED_AT:]}):
+            raise ValidationError(self.get_help_text(), code="password_guessable")
+
+    def get_help_text(self) -> str:
+        return str(
+            _(
+                "Your password cannot be easy to guess: no repetitions, no rows of keys, not common words alone."
+                " A few words that do not belong together are good."
+            )
+        )
+
+
+def _once(text: str) -> str:
+    """What is said over and over, said once: ``abcabcab`` is ``abc`` (its shortest period, by Knuth, Morris, Pratt)."""
+    borders, length = [0] * (len(text) + 1), 0
+    for end in range(1, len(text)):
+        while length and text[end] != text[length]:
+            length = borders[length]
+        length += text[end] == text[length]
+        borders[end + 1] = length
+    period = len(text) - borders[len(text)]
+    return text[:period] if 2 * period <= len(text) else text
+
+
+def _guesses(text: str) -> float:
+    """Tries it takes. Without ``user_inputs``, which zxcvbn shares between threads: names are looked at elsewhere."""
+    if len(text.lower()) != len(text):  # "İ": zxcvbn counts on both being as long
+        text = text.lower()
+    return float(zxcvbn(text)["guesses"]) if text else 0.0
+
+
+class BreachedValidator:
+    """What was in a breach that became public is tried everywhere. Where it is looked up is a setting."""
+
+    def validate(self, password: str, user: AbstractBaseUser | None = None) -> None:
+        if breached.is_known(password):
+            message = _(
+                "This password is known from a breach of another service. Choose one you have never used."
+            )
+            raise ValidationError(message, code="password_breached")
+
+    def get_help_text(self) -> str:
+        return str(_("Your password cannot be one that is known from a breach of another service."))
 
 
 def _words(user: AbstractBaseUser | None) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The environment: every setting in one typed object, read once, all mistakes reported at once.
 
-Values come from the process's environment, then from ``.env`` in the project's folder (``SSO_ENV_FILE``). Secrets may instead be
-given as ``NAME_FILE``, the path of a file that holds the value. docs/settings.md explains each one.
+Values come from the process's environment, then from ``.env`` in the project's folder (``SSO_ENV_FILE``). Secrets
+may instead be given as ``NAME_FILE``, the path of a file that holds the value. docs/settings.md explains each one.
 """
 
 import os
@@ -24,7 +24,7 @@ from pydantic_settings import (
 )
 from sso_client import connections
 
-from authserver.languages import COMPLETE
+from accounts.bloom import Filter
 from authserver.branding import (
     Link,
     parse_accent,
@@ -34,9 +34,11 @@ from authserver.branding import (
     parse_links,
     parse_logo,
 )
+from authserver.languages import COMPLETE
 from authserver.mail_address import MailServer
 from sso.colours import Colour
 from sso.images import Image
+from sso.metrics.door import parse_token
 from sso.origins import is_beneath
 from sso.proxies import TrustedProxies
 from sso.sites import Sites, check_cookie_domain
@@ -49,6 +51,7 @@ ENV_FILE: Final = PROJECT / (os.environ.get("SSO_ENV_FILE") or ".env")
 #: Variables whose values are never shown, and which may be given as ``NAME_FILE``.
 SECRETS: Final = frozenset(
     {"SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "SSO_REDIS_URL", "SSO_MAIL_URL"}
+    | {"SSO_METRICS_TOKEN"}
 )
 
 #: Browsers keep no cookie longer than 400 days (RFC 6265bis §5.5).
@@ -183,6 +186,25 @@ def _parse_language(text: str) -> str:
     return text
 
 
+def _parse_breached(text: str) -> Path | str | None:
+    """A filter's path, or the address of a range API, to which five digits of a SHA-1 are appended."""
+    if text == "off":
+        return None
+    if text.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+        return text if text.endswith("/") else f"{text}/"
+    if "://" in text:
+        raise ValueError("not https. Write https://api.pwnedpasswords.com/range/, a file, or off")
+    path = _parse_path(text)
+    try:
+        Filter(path).close()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise ValueError(
+            f"{why}. Unset this, make the file with manage.py build_breached_passwords, then set it again"
+        ) from None
+    return path
+
+
 def _parse_sender(text: str) -> str:
     """A mailbox, with a name if wanted (RFC 5322 §3.4); empty: made up from the primary site."""
     name, address = parseaddr(text)
@@ -314,6 +336,10 @@ class Environment(BaseSettings):
         "SSO_TRUSTED_PROXIES"
     )
 
+    #: Who may read ``/metrics``: whoever has this, comes from there, or both where both are set; else nobody.
+    metrics_token: Annotated[str, BeforeValidator(parse_token), Readable] = _variable("SSO_METRICS_TOKEN")
+    metrics_from: Annotated[TrustedProxies, BeforeValidator(TrustedProxies.parse)] = _variable("SSO_METRICS_FROM")
+
     #: What people read as the name of this service.
     brand: Annotated[str, BeforeValidator(_parse_brand)] = _variable("SSO_BRAND", "Single sign-on")
     #: The picture beside or instead of the mark, and the one for dark pages.
@@ -345,6 +371,10 @@ class Environment(BaseSettings):
     #: Whether the admin wants a second factor; unsaid: see ``asks_admins_for_second_factor``.
     admin_second_factor: Annotated[bool | None, BeforeValidator(_parse_bool_or_nothing)] = _variable(
         "SSO_ADMIN_SECOND_FACTOR"
+    )
+    #: Where passwords that became public are looked up: a filter, the address of a range API, or nowhere.
+    breached_passwords: Annotated[Path | str | None, BeforeValidator(_parse_breached)] = _variable(
+        "SSO_BREACHED_PASSWORDS", "off"
     )
     #: The mail server.
     mail_url: Annotated[MailServer, BeforeValidator(MailServer.parse), Readable] = _variable(
