@@ -58,6 +58,11 @@ class Command(BaseCommand):
             launch_url=options["launch_url"],
             colour=options["colour"],
             logo=_picture(options["logo"]),
+            redirect_uris=options["redirect_uri"],
+            post_logout_redirect_uris=options["post_logout_redirect_uri"],
+            backchannel_logout_uri=options["backchannel_logout_uri"],
+            backchannel_logout_session_required=options["backchannel_logout_session_required"],
+            token_auth_method=options["token_auth_method"],
         )
         try:
             secret = register(app)
