@@ -16,7 +16,7 @@ from accounts import language_page, preferences, words
 from accounts.borrowed import confirm_first, fresh
 from accounts.pages import answers, page, see_other
 from accounts.profile_form import ProfileForm
-from sso import sign_in_store, sign_ins
+from sso import audit, sign_in_store, sign_ins
 from sso.requests import HubRequest
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def sessions(request: HubRequest) -> HttpResponseBase:
 def _end(request: HubRequest, here: SignIn) -> HttpResponseBase:
     """Somebody's own sign-ins only: a ``sid`` of anybody else is as good as one that has ended."""
     sid = request.POST.get("sid")
-    ended = sign_ins.end_all(here.user_id, except_sid=here.sid) if sid is None else _end_one(sid, here)
+    with audit.cause("everywhere" if sid is None else "list"):
+        ended = sign_ins.end_all(here.user_id, except_sid=here.sid) if sid is None else _end_one(sid, here)
     said = ngettext("%(n)d sign-in has ended.", "%(n)d sign-ins have ended.", ended) % {"n": ended}
     messages.success(request, said)
     return see_other(reverse("account_sessions"))

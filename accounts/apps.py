@@ -7,6 +7,7 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         """Receivers connect, checks register."""
         from accounts import (  # noqa: F401
+            auditing,
             confirmations,
             recovery,
             registration,

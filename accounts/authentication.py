@@ -19,7 +19,8 @@ from django.contrib.auth.hashers import make_password
 from django.db import DatabaseError
 
 from accounts import throttle
-from accounts.canonical import normalised_password
+from accounts.canonical import canonical, normalised_password
+from sso import audit
 from sso.errors import BadCredentials, TryAgain
 
 if TYPE_CHECKING:
@@ -59,9 +60,22 @@ def check(request_address: str, identifier: str, password: str) -> User:
         right = _verify(user, password)
     if not right:
         log.warning("sign_in_refused user=%s address=%s", user.pk if user else "-", request_address)
+        _record_refusal(user, identifier)
         raise BadCredentials("wrong, unknown or disabled")
     attempt.succeeded()
     return cast("User", user)
+
+
+def _record_refusal(user: User | None, identifier: str) -> None:
+    """Never what was typed: people type their password into the other field."""
+    reason = "unknown" if user is None else "wrong_password" if user.is_active else "disabled"
+    audit.record(
+        audit.Event.SIGN_IN_REFUSED,
+        outcome=audit.REFUSED,
+        subject=user if user is not None else audit.stranger(canonical(identifier)),
+        reason=reason,
+        method="password",
+    )
 
 
 def _legible(text: str, longest: int) -> bool:

@@ -7,9 +7,9 @@ from typing import Any
 from allauth.account.signals import authentication_step_completed
 from django.dispatch import receiver
 
-from accounts.logins import CARRIED
+from accounts.logins import CARRIED, sid_of
 from accounts.models import User
-from sso import sign_ins
+from sso import audit, sign_ins
 from sso.requests import HubRequest
 
 
@@ -24,3 +24,4 @@ def renew(request: HubRequest, user: User, reauthenticated: bool = False, **_: A
         return
     carried = {name: request.session[name] for name in CARRIED if name in request.session}
     sign_ins.start(request, user, remember=before.remember, amr=before.amr, carry=carried)
+    audit.record(audit.Event.SIGN_IN_RENEWED, subject=user, sid=sid_of(request), by="confirmation")

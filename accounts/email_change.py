@@ -13,7 +13,7 @@ from django.core import signing
 from django.db import transaction
 from django.urls import reverse
 
-from sso import sign_ins
+from sso import audit, sign_ins
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -58,4 +58,6 @@ def undo(user: User, email: str) -> int:
         user.save()
         EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
     log.warning("email_change_undone user=%s", user.pk)
-    return sign_ins.end_all(str(user.pk))
+    audit.record(audit.Event.EMAIL_CHANGE_UNDONE, subject=user)
+    with audit.cause("email_undone"):
+        return sign_ins.end_all(str(user.pk))

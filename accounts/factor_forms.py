@@ -21,8 +21,11 @@ from allauth.mfa.webauthn.forms import (
     ReauthenticateWebAuthnForm,
 )
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from fido2.utils import websafe_decode
 from fido2.webauthn import AuthenticationResponse
+
+from accounts import auditing
 
 #: What malformed credentials make of the library.
 _UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, RecursionError)
@@ -54,6 +57,14 @@ class _Strict:
     cleaned_data: dict[str, Any]
 
     def clean_credential(self) -> Any:
+        try:
+            return self._clean_credential()
+        except ValidationError:
+            if (user := getattr(self, "user", None)) is not None:
+                auditing.factor_refused(user, "webauthn")
+            raise
+
+    def _clean_credential(self) -> Any:
         refuse_foreign(self.cleaned_data["credential"])
         try:
             return super().clean_credential()  # type: ignore[misc]

@@ -14,7 +14,7 @@ from allauth.account.internal.flows.login import AUTHENTICATION_METHODS_SESSION_
 from allauth.account.models import EmailAddress, Login
 
 from accounts import new_browsers, preferences
-from sso import sign_ins
+from sso import audit, sign_ins
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -67,8 +67,19 @@ def finish(request: HubRequest, user: User) -> None:
     records = get_authentication_records(request, user)
     carried = {name: request.session[name] for name in CARRIED if name in request.session}
     remember = bool(request.session.get(REMEMBER))
-    sign_ins.start(request, user, remember=remember, amr=amr_of(records), carry=carried)
-    new_browsers.notice(request, user)
+    amr = amr_of(records)
+    sign_ins.start(request, user, remember=remember, amr=amr, carry=carried)
+    news = new_browsers.notice(request, user)
+    audit.record(
+        audit.Event.SIGNED_IN,
+        request=request,
+        subject=user,
+        sid=sid_of(request),
+        amr="+".join(amr),
+        remember=remember,
+        new_device=news,
+        site=request.site.domain,
+    )
 
 
 def survive_password_change(request: HubRequest, user: User) -> None:
@@ -81,6 +92,12 @@ def survive_password_change(request: HubRequest, user: User) -> None:
         return
     carried = {name: request.session[name] for name in CARRIED if name in request.session}
     sign_ins.start(request, user, remember=before.remember, amr=before.amr, carry=carried)
+    audit.record(audit.Event.SIGN_IN_RENEWED, subject=user, sid=sid_of(request), by="password")
+
+
+def sid_of(request: HubRequest) -> str:
+    """The public id of the sign-in that has just begun."""
+    return request.session.sign_in.sid if request.session.sign_in else ""
 
 
 def amr_of(records: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

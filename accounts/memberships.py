@@ -12,6 +12,7 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.db import models, transaction
 
+from accounts import auditing
 from accounts.models import User
 from sso.outbox import identity_changed
 
@@ -33,27 +34,37 @@ class MembershipQuerySet(models.QuerySet[Any]):
 
     def update(self, **kwargs: Any) -> int:
         with transaction.atomic(using=self.db):
-            rows, before = list(self.values_list("pk", flat=True)), self._people()
+            rows, before = list(self.values_list("pk", flat=True)), self._pairs()
             count = super().update(**kwargs)
-            after = self.model._default_manager.using(self.db).filter(pk__in=rows)
-            identity_changed(before.union(after.values_list("user_id", flat=True)))
+            changed = self.model._default_manager.using(self.db).filter(pk__in=rows)
+            after = set(changed.values_list("user_id", "group_id"))
+            auditing.left(before - after)
+            auditing.joined(after - before)
+            identity_changed({user_id for user_id, _ in before | after})
         return count
 
     def delete(self) -> tuple[int, dict[str, int]]:
         with transaction.atomic(using=self.db):
-            people = self._people()
+            pairs = self._pairs()
             done = super().delete()
-            identity_changed(people)
+            auditing.left(pairs)
+            identity_changed({user_id for user_id, _ in pairs})
         return done
 
     def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         with transaction.atomic(using=self.db):
+            objs = list(objs)
+            people = {row.user_id for row in objs}
+            there = self.model._default_manager.using(self.db).filter(user_id__in=people)
+            before = set(there.values_list("user_id", "group_id"))
             made = super().bulk_create(objs, *args, **kwargs)
-            identity_changed({row.user_id for row in made})
+            auditing.joined({(row.user_id, row.group_id) for row in made} - before)
+            identity_changed(people)
         return made
 
-    def _people(self) -> set[Any]:
-        return set(self.order_by().values_list("user_id", flat=True))
+    def _pairs(self) -> set[tuple[Any, Any]]:
+        """Who is in which group."""
+        return set(self.order_by().values_list("user_id", "group_id"))
 
 
 def follow(model: type[models.Model], queryset: type[models.QuerySet[Any]]) -> None:

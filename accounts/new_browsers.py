@@ -31,14 +31,17 @@ KNOWN = timedelta(days=90)
 MOST = 50
 
 
-def notice(request: HubRequest, user: User) -> None:
-    """After a sign-in. It stands, whatever happens here."""
+def notice(request: HubRequest, user: User) -> bool:
+    """After a sign-in, which stands whatever happens here. Returns whether it was news."""
     try:
         with transaction.atomic():
-            if _is_news(request, user):
+            news = _is_news(request, user)
+            if news:
                 get_adapter(request).send_notification_mail("accounts/email/new_browser", user)
     except DatabaseError as error:
         log.warning("new_browser_not_noted user=%s: %s", user.pk, type(error).__name__)
+        return False
+    return news
 
 
 def _is_news(request: HubRequest, user: User) -> bool:

@@ -16,6 +16,7 @@ from django.views.generic import FormView
 
 from accounts import destinations, logins
 from accounts.pages import personal, see_other
+from sso import audit
 from sso.errors import ReturnAddressRefused
 from sso.requests import HubRequest
 
@@ -57,6 +58,9 @@ class SignIn(LoginWebAuthnView):  # type: ignore[misc]
         return cast(HttpResponse, flows.perform_passwordless_login(self.request, authenticator, login))
 
     def form_invalid(self, form: Any) -> HttpResponse:
+        audit.record(
+            audit.Event.SIGN_IN_REFUSED, outcome=audit.REFUSED, subject="", reason="refused", method="passkey"
+        )
         messages.error(self.request, _("That passkey is not known here. Sign in another way."))
         return see_other("/login/")
 

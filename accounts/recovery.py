@@ -24,6 +24,7 @@ from accounts.canonical import canonical
 from accounts.mail import mailing, outbox
 from accounts.mail.outbox import Letter
 from accounts.pages import see_other
+from sso import audit
 from sso.requests import HubRequest
 
 RESET = "reset"
@@ -39,6 +40,7 @@ class AskForReset(ResetPasswordForm):  # type: ignore[misc]
         """Raises ``TooManyAttempts``."""
         email: str = self.cleaned_data["email"]
         throttle.admit_mail(email, request.client_address)
+        audit.record(audit.Event.PASSWORD_RESET_ASKED, subject=audit.stranger(email))
         mailing.write(RESET, email, {}, lasts=timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT))
         return email
 
@@ -50,7 +52,9 @@ class AskForCode(RequestLoginCodeForm):  # type: ignore[misc]
         email = canonical(self.cleaned_data["email"])
         throttle.admit_mail(email, context.request.client_address)
         self.cleaned_data["email"] = email
-        return str(super().clean_email())
+        cleaned = str(super().clean_email())
+        audit.record(audit.Event.SIGN_IN_CODE_ASKED, subject=self._user or audit.stranger(email))
+        return cleaned
 
 
 @outbox.prepared(RESET)
@@ -59,6 +63,8 @@ def reset_letters(asked: Letter) -> list[Letter]:
     users = filter_users_by_email(asked.to, is_active=True, prefer_verified=True, for_login=True)
     if not users:
         return [_letter("account/email/unknown_account", asked, {})]
+    for user in users:
+        audit.record(audit.Event.PASSWORD_RESET_SENT, subject=user)
     return [_letter("account/email/password_reset_key", asked, _reset_context(asked, user)) for user in users]
 
 

@@ -22,6 +22,7 @@ from accounts.canonical import canonical
 from accounts.mail import mailing, outbox
 from accounts.mail.outbox import Letter
 from accounts.records import Invitation
+from sso import audit
 from sso.errors import NotFound
 from sso.keys import fingerprint
 
@@ -107,5 +108,7 @@ def accept(invitation: Invitation, user: User, password: str) -> None:
     user.set_password(password)
     user.save()
     user.groups.set([Group.objects.get_or_create(name=name)[0] for name in invitation.groups])
+    mode = "invitation" if invitation.invited else "open"
+    audit.record(audit.Event.REGISTERED, subject=user, mode=mode)
     EmailAddress.objects.filter(email=user.email).delete()
     EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)

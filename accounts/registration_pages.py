@@ -20,7 +20,7 @@ from accounts.models import User
 from accounts.pages import answers, page, see_other
 from accounts.records import Invitation
 from accounts.registration_forms import AskForm, FinishForm
-from sso import sign_ins
+from sso import audit, sign_ins
 from sso.errors import Forbidden, NotFound
 from sso.requests import HubRequest
 
@@ -144,8 +144,9 @@ def _delete(request: HubRequest) -> HttpResponseBase:
 def _leave(request: HubRequest, user: User) -> None:
     """Sign-ins end first: one that cannot be ended keeps its person."""
     user_id, email = user.pk, user.email
-    sign_ins.end_all(str(user_id))
-    sign_ins.end_here(request)
+    with audit.cause("deleted"):
+        sign_ins.end_all(str(user_id))
+        sign_ins.end_here(request)
     user.delete()
     mailing.write("accounts/email/account_deleted", email, {"name": user.get_full_name()})
     log.info("account_deleted user=%s", user_id)

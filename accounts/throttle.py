@@ -23,6 +23,7 @@ from typing import cast
 from django.utils.crypto import salted_hmac
 
 from accounts.canonical import canonical
+from sso import audit
 from sso.errors import TooManyAttempts
 from sso.redis import answering, keys
 
@@ -153,23 +154,35 @@ def admit(account: str, address: str) -> Attempt:
     )
     wait, at = _admit(attempt.pair_key, must_exist=True)
     if wait == _UNKNOWN:
-        return _admit_stranger(attempt)
-    _refuse_if(wait, "account at a known address")
+        return _admit_stranger(attempt, account)
+    _refuse_if(wait, "account at a known address", attempt.pair_key, account)
     return replace(attempt, at=at)
 
 
-def _admit_stranger(attempt: Attempt) -> Attempt:
-    _refuse_if(_take(attempt.address_key, 1), "address")
+def _admit_stranger(attempt: Attempt, account: str) -> Attempt:
+    _refuse_if(_take(attempt.address_key, 1), "address", attempt.address_key)
     wait, at = _admit(attempt.account_key, must_exist=False)
     if wait:
         _take(attempt.address_key, -1)
-    _refuse_if(wait, "account")
+    _refuse_if(wait, "account", attempt.account_key, account)
     return replace(attempt, known=False, at=at)
 
 
-def _refuse_if(wait: int, what: str) -> None:
-    if wait:
-        raise TooManyAttempts(f"too many attempts by {what}", retry_after=ceil(wait / 1000))
+def _refuse_if(wait: int, what: str, key: str, account: str = "") -> None:
+    """The audit trail hears of it now and then: what is refused without end must not fill it."""
+    if not wait:
+        return
+    seconds = ceil(wait / 1000)
+    kind, _, name = account.partition(":")
+    audit.record_seldom(
+        audit.Event.THROTTLED,
+        of=key,
+        outcome=audit.REFUSED,
+        subject=audit.stranger(canonical(name)) if kind == "name" else name,
+        scope=what,
+        retry_after=seconds,
+    )
+    raise TooManyAttempts(f"too many attempts by {what}", retry_after=seconds)
 
 
 def admit_mail(email: str, address: str) -> None:
@@ -178,8 +191,8 @@ def admit_mail(email: str, address: str) -> None:
     Raises ``TooManyAttempts``, for a known address and an unknown one alike.
     """
     sender, mailbox = _key("mail-from", network_of(address)), _key("mail-to", canonical(email))
-    _refuse_if(_take(sender, 1, MAIL_BURST, MAIL_INTERVAL), "mail asked for by address")
-    _refuse_if(_take(mailbox, 1, MAILBOX_BURST, MAILBOX_INTERVAL), "mail to one mailbox")
+    _refuse_if(_take(sender, 1, MAIL_BURST, MAIL_INTERVAL), "mail asked for by address", sender)
+    _refuse_if(_take(mailbox, 1, MAILBOX_BURST, MAILBOX_INTERVAL), "mail to one mailbox", mailbox)
 
 
 def admit_beginning(address: str) -> None:
@@ -188,13 +201,13 @@ def admit_beginning(address: str) -> None:
     Raises ``TooManyAttempts`` and ``StoreUnavailable``.
     """
     key = _key("beginnings", network_of(address))
-    _refuse_if(_take(key, 1, BEGINNINGS_BURST, BEGINNINGS_INTERVAL), "beginnings by address")
+    _refuse_if(_take(key, 1, BEGINNINGS_BURST, BEGINNINGS_INTERVAL), "beginnings by address", key)
 
 
 def admit_ticket(sid: str) -> None:
     """Let a sign-in be carried to another site. Raises ``TooManyAttempts`` and ``StoreUnavailable``."""
     key = _key("tickets", sid)
-    _refuse_if(_take(key, 1, TICKETS_BURST, TICKETS_INTERVAL), "tickets of one sign-in")
+    _refuse_if(_take(key, 1, TICKETS_BURST, TICKETS_INTERVAL), "tickets of one sign-in", key)
 
 
 def admit_guess(address: str) -> None:
@@ -203,7 +216,7 @@ def admit_guess(address: str) -> None:
     Raises ``TooManyAttempts`` and ``StoreUnavailable``.
     """
     key = _key("guesses", network_of(address))
-    _refuse_if(_take(key, 1, GUESSES_BURST, GUESSES_INTERVAL), "unknown tickets by address")
+    _refuse_if(_take(key, 1, GUESSES_BURST, GUESSES_INTERVAL), "unknown tickets by address", key)
 
 
 # -- who is counted

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from sso import shared_sessions, sign_in_store
+from sso import audit, shared_sessions, sign_in_store
+from sso.metrics.definitions import ENDED
 from sso.redis import delete, keys
 
 #: Sign-ins ended with one set of round trips.
@@ -41,6 +42,9 @@ def _end(sids: list[str], user_id: str | None) -> int:
     delete(keys().hub(found.hub_hash) for found in known)
     owners = dict.fromkeys(sids, user_id) | {found.sid: found.user_id for found in known}
     sign_in_store.forget(owners, {found.sid: found for found in known})
+    ENDED.inc(len(known))
+    for owner in sorted({found.user_id for found in known}):
+        audit.record_ending(owner, [found.sid for found in known if found.user_id == owner])
     for found in known:
         log.info("sign_in_ended sid=%s user=%s", found.sid, found.user_id)
     return len(known)

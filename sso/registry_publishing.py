@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from secrets import token_urlsafe
 
-from sso import redis
+from sso import audit, redis
 from sso.models import RelyingApp
 from sso.registry import Registry, secret_hash
 
@@ -27,6 +27,7 @@ def publish() -> Registry:
         with redis.answering() as client:
             client.set(redis.keys().registry, document)
         log.info("registry_published apps=%d", len(registry.apps))
+        audit.record(audit.Event.REGISTRY_PUBLISHED, subject="", apps=len(registry.apps))
     return registry
 
 

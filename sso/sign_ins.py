@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 from django.conf import settings
 from django.contrib.auth import get_user_model, login
 
-from sso import shared_sessions, sign_in_store
+from sso import audit, shared_sessions, sign_in_store
 from sso.ending import end, end_many
 from sso.errors import SessionEnded
 from sso.hub_sessions import BACKEND, EXP, SID, new_value, stored
@@ -105,8 +105,9 @@ def start(
         _undo(request, sign_in)
         raise
     request.shared_cookie_to_set = cookie
-    for sid in previous:
-        end(sid)
+    with audit.cause("sign-in", event=audit.Event.SIGN_IN_REPLACED):
+        for sid in previous:
+            end(sid)
     _make_room(sign_in)
     request.session.delete(unfinished)
     log.info("signed_in sid=%s user=%s amr=%s", sign_in.sid, user.pk, "+".join(amr))
@@ -149,6 +150,7 @@ def _begin(
     return sign_in
 
 
+@audit.cause("room", event=audit.Event.SIGN_IN_REPLACED)
 def _make_room(new: SignIn) -> None:
     """One account cannot fill Redis, whoever has its password."""
     if sign_in_store.count(new.user_id) > MOST_SIGN_INS:
@@ -156,6 +158,7 @@ def _make_room(new: SignIn) -> None:
         end_many(others[MOST_SIGN_INS - 1 :], new.user_id)
 
 
+@audit.cause("undone")
 def _undo(request: HubRequest, sign_in: SignIn) -> None:
     """Leave nothing of a sign-in that failed half-way. Its secrets were never shown to anybody."""
     try:
@@ -227,8 +230,9 @@ def bring(request: HubRequest, sid: str, value: str) -> SharedCookie:
     ):
         raise SessionEnded
     cookie = _publish_instead(sign_in, request.site.domain, value)
-    for other in _sids_here(request) - {sid}:
-        end(other)
+    with audit.cause("hand-off", event=audit.Event.SIGN_IN_REPLACED):
+        for other in _sids_here(request) - {sid}:
+            end(other)
     return cookie
 
 
@@ -304,6 +308,7 @@ def last_seen(sign_in: SignIn, seconds_left: int) -> int:
 # -- ending
 
 
+@audit.cause(event=audit.Event.SIGNED_OUT)
 def end_here(request: HubRequest) -> None:
     """Sign this browser out: the sign-ins of both its cookies end, and both cookies are cleared.
 
@@ -348,15 +353,18 @@ def refresh(user_id: str) -> int:
     if user is None or not (user.is_active and user.is_staff):
         end_begun_by(user_id)
     if user is None or not user.is_active:
-        return end_many(sids, user_id)
+        with audit.cause("deleted" if user is None else "disabled"):
+            return end_many(sids, user_id)
     return sum(_refresh_one(sid, user) for sid in sids)
 
 
+@audit.cause("support")
 def end_begun_by(actor_id: str) -> int:
     """End what an administrator began as somebody else; returns how many there were."""
     return sum(end(sid) for sid in sign_in_store.sids_begun_by(actor_id))
 
 
+@audit.cause("password")
 def _refresh_one(sid: str, user: User) -> bool:
     sign_in = sign_in_store.get(sid)
     if sign_in is None or sign_in.ended or sign_in.credential != user.get_session_auth_hash():

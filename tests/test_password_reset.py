@@ -87,6 +87,8 @@ def test_a_second_factor_is_asked_for_after_a_reset(ada: User) -> None:
 @pytest.mark.asvs("6.3.8")
 def test_known_and_unknown_addresses_are_answered_with_the_same_bytes(ada: User) -> None:
     answers = [ask(email) for email in ("ada@example.com", "nobody@example.com")]
+    for answer in answers:
+        del answer.headers["X-Request-ID"]  # random
     seen = [(a.status_code, without_tokens(a.content), sorted(a.headers.items())) for a in answers]
     assert seen[0] == seen[1]
     known, unknown = sorted(delivered(), key=lambda message: message.to)

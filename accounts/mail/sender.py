@@ -14,6 +14,7 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from accounts.mail import outbox
 from accounts.records import OutgoingMail
+from sso.audit import pruning
 
 log = logging.getLogger("sso.mail")
 
@@ -66,6 +67,7 @@ class Sender:
         """Send what is due; returns the seconds to leave the mail server alone."""
         close_old_connections()
         try:
+            pruning.look_after()
             return PAUSE if outbox.send_due().server_down else 0.0
         except DatabaseError as error:
             log.warning("mail_outbox_unreachable: %s", type(error).__name__)

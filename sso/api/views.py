@@ -12,7 +12,7 @@ from django.middleware.csrf import get_token
 from django.views.decorators.debug import sensitive_variables
 from sso_client.errors import StoreUnavailable
 
-from sso import registry_mirror, shared_sessions, sign_in_store, sign_ins
+from sso import audit, registry_mirror, shared_sessions, sign_in_store, sign_ins
 from sso.api import steps
 from sso.api.bodies import CsrfBody, SignInBody, SignInsBody, StatusBody, json, read_step
 from sso.api.devices import device_name
@@ -76,6 +76,7 @@ def sign_out(request: HubRequest) -> HttpResponse:
     return HttpResponse(status=204)
 
 
+@audit.cause("everywhere")
 def _end_all(request: HubRequest) -> None:
     """The shared cookie alone may not do this: then it says so, rather than that all were ended."""
     if request.user.is_authenticated:
@@ -118,8 +119,9 @@ def end_sign_in(request: HubRequest, sid: str) -> HttpResponse:
         sign_ins.end_here(request)
         return HttpResponse(status=204)
     other = sign_in_store.get(sid)
-    if other is None or other.user_id != here.user_id or not sign_ins.end(sid):
-        raise NotFound(f"no sign-in {sid} of this user")
+    with audit.cause("list"):
+        if other is None or other.user_id != here.user_id or not sign_ins.end(sid):
+            raise NotFound(f"no sign-in {sid} of this user")
     return HttpResponse(status=204)
 
 

@@ -7,10 +7,23 @@
 ``record`` never raises. docs/audit.md tells administrators the rest.
 """
 
-from sso.audit.context import acting, stranger
+from sso.audit.context import acting, cause, stranger
 from sso.audit.events import Event, Outcome
-from sso.audit.recording import record
+from sso.audit.recording import record, record_each, record_ending, record_seldom
 
 DONE, REFUSED, FAILED = Outcome.DONE, Outcome.REFUSED, Outcome.FAILED
 
-__all__ = ["DONE", "FAILED", "REFUSED", "Event", "Outcome", "acting", "record", "stranger"]
+__all__ = [
+    "DONE",
+    "FAILED",
+    "REFUSED",
+    "Event",
+    "Outcome",
+    "acting",
+    "cause",
+    "record",
+    "record_each",
+    "record_ending",
+    "record_seldom",
+    "stranger",
+]

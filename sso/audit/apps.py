@@ -6,3 +6,6 @@ class AuditConfig(AppConfig):
     name = "sso.audit"
     label = "sso_audit"
     verbose_name = _("Audit trail")
+
+    def ready(self) -> None:
+        from sso.audit import hooks  # noqa: F401 - connects

@@ -6,21 +6,36 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from django.utils.crypto import salted_hmac
+
+from sso.audit.events import Event
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from sso.audit.entries import Entry
 
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why sign-ins end: the event that is recorded, and its detail ``by``."""
+
+    by: str = ""
+    event: Event = Event.SIGN_IN_ENDED
+    #: Whoever ends very many at once records one event of their own.
+    silent: bool = False
+
+
 #: What a proxy may call a request: nginx's and Envoy's identifiers fit, nothing that breaks a line does.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 
 _request: ContextVar[HttpRequest | None] = ContextVar("audit_request", default=None)
 _actor: ContextVar[str] = ContextVar("audit_actor", default="system")
+_cause: ContextVar[Cause] = ContextVar("audit_cause", default=Cause())  # noqa: B039 - frozen
 
 
 @contextmanager
@@ -46,6 +61,23 @@ def acting(name: str) -> Iterator[None]:
         yield
     finally:
         _actor.reset(token)
+
+
+@contextmanager
+def cause(by: str = "", *, event: Event = Event.SIGN_IN_ENDED, silent: bool = False) -> Iterator[None]:
+    """While the block runs, sign-ins end for this reason; an outer reason stays the one that counts."""
+    if _cause.get() != Cause():
+        yield
+        return
+    token = _cause.set(Cause(by, event, silent))
+    try:
+        yield
+    finally:
+        _cause.reset(token)
+
+
+def present_cause() -> Cause:
+    return _cause.get()
 
 
 def operator() -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from sso.audit import context
+from sso.audit import context, people
 from sso.audit.events import Event, Outcome
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ def entry(
     details: Mapping[str, Detail],
 ) -> Entry:
     """The event with everything the request tells about it."""
-    by = _who(actor) if actor is not None else _present_actor(request)
-    about = _who(subject) if subject is not None else _unless_machine(by)
+    by, about = people.of_event(request, actor, subject)
     texts = {
         "event": event.value,
         "outcome": outcome.value,
@@ -115,25 +114,6 @@ def _detail(value: Detail) -> Detail:
     if isinstance(value, int):
         return max(-LARGEST, min(LARGEST, value))
     return clean(LOOKS_SECRET.sub("(hidden)", str(value)), LONGEST_DETAIL)
-
-
-def _who(person: User | str) -> tuple[str, str]:
-    """Id and name. A text is an id, or says itself who it is (``command:reconcile_sessions``)."""
-    if isinstance(person, str):
-        return person, person if person.startswith("command:") else ""
-    return str(person.pk), person.get_username()
-
-
-def _unless_machine(who: tuple[str, str]) -> tuple[str, str]:
-    """A command or the system itself is nobody that something happened to."""
-    return ("", "") if who[0] == "system" or who[0].startswith("command:") else who
-
-
-def _present_actor(request: HttpRequest | None) -> tuple[str, str]:
-    if request is None:
-        return _who(context.operator())
-    user: Any = getattr(request, "user", None)
-    return _who(user) if user is not None and user.is_authenticated else ("", "")
 
 
 def _device(request: HttpRequest | None) -> str:

@@ -42,10 +42,13 @@ class Event(StrEnum):
     #: A browser was trusted to skip the second factor for a while.
     BROWSER_TRUSTED = "browser_trusted", "days"
 
+    #: The same sign-in went on under new cookies. ``by``: confirmation or password.
+    SIGN_IN_RENEWED = "sign_in_renewed", "by"
+
     # -- ending
 
     #: Somebody signed out in their own browser.
-    SIGNED_OUT = "signed_out", "count"
+    SIGNED_OUT = "signed_out", "count", "by"
     #: A sign-in was ended from elsewhere. ``by``: list, everywhere, admin, command, password, disabled, deleted, …
     SIGN_IN_ENDED = "sign_in_ended", "by", "count", "reason"
     #: A new sign-in took the place of the one in the same browser, or of the oldest of very many.
@@ -89,6 +92,8 @@ class Event(StrEnum):
 
     PASSWORD_CHANGED = "password_changed", "by"
     PASSWORD_RESET_ASKED = "password_reset_asked", "by"
+    #: A link was written to somebody's mailbox.
+    PASSWORD_RESET_SENT = "password_reset_sent"  # noqa: S105 - a name
     #: A password was set with a link from a mail.
     PASSWORD_RESET = "password_reset"  # noqa: S105 - a name
     SIGN_IN_CODE_ASKED = "sign_in_code_asked"

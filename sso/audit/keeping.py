@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 from sso_client.errors import StoreUnavailable
@@ -21,7 +21,11 @@ from sso_client.errors import StoreUnavailable
 from sso.audit import chain
 from sso.audit.entries import Entry
 from sso.audit.events import Event, Outcome
+from sso.metrics.definitions import AUDIT_FAILURES
 from sso.redis import answering, keys
+
+if TYPE_CHECKING:
+    from sso.audit.models import AuditEvent
 
 #: One JSON object a line, for whoever collects logs.
 lines = logging.getLogger("sso.audit")
@@ -31,6 +35,8 @@ log = logging.getLogger("sso.trail")
 MOST_WAITING = 1000
 #: Events tried again after one that could be stored.
 AT_ONCE = 20
+#: Events of one moment that are stored with one write.
+TOGETHER = 500
 #: Seconds to leave a failing database alone, so that not every request waits for it once more.
 PAUSE = 2.0
 #: Where all processes count together what they could not store, and for how many seconds it is remembered.
@@ -55,16 +61,47 @@ def forget_waiting() -> None:
         _waiting.lost, _waiting.pause_until = 0, 0.0
 
 
+def is_pausing() -> bool:
+    """Whether the database failed a moment ago."""
+    return time.monotonic() < _waiting.pause_until
+
+
+def pause() -> None:
+    """The database failed: it is left alone for :data:`PAUSE` seconds."""
+    _waiting.pause_until = time.monotonic() + PAUSE
+
+
 def keep(entry: Entry) -> None:
     """Never raises; waits for the database once at most."""
     try:
         say("audit", asdict(entry))
-        if time.monotonic() < _waiting.pause_until:
+        if is_pausing():
             _put_off(entry, "pausing")
         elif _stored(entry):
             retry(AT_ONCE)
     except Exception:
         log.exception("audit_not_recorded event=%s", entry.event)
+
+
+def keep_all(entries: list[Entry]) -> None:
+    """Many events of one moment, with one write for each :data:`TOGETHER`. Never raises."""
+    from sso.audit.storing import store
+
+    for at in range(0, len(entries), TOGETHER):
+        some = entries[at : at + TOGETHER]
+        try:
+            if is_pausing():
+                raise DatabaseError  # noqa: TRY301 - one by one they are put off
+            rows = store(some)
+        except (DatabaseError, InterfaceError):
+            for entry in some:
+                keep(entry)
+        except Exception:
+            log.exception("audit_not_recorded count=%d", len(some))
+        else:
+            for entry in some:
+                say("audit", asdict(entry))
+            _say_stored(rows)
 
 
 def retry(most: int = MOST_WAITING) -> int:
@@ -101,14 +138,18 @@ def _stored(entry: Entry, *, again: bool = False) -> bool:
         _waiting.lost += 1
         return True
     except (DatabaseError, InterfaceError, OSError) as error:
-        _waiting.pause_until = time.monotonic() + PAUSE
+        pause()
         _put_off(entry, type(error).__name__, first=again)
         return False
+    _say_stored(rows)
+    return True
+
+
+def _say_stored(rows: list[AuditEvent]) -> None:
     for row in rows:
-        if row.uid != entry.uid:
+        if row.event == Event.AUDIT_DAMAGED:
             log.error("audit_damaged seq=%d found=%s", row.seq, row.details.get("found"))
         say("audit_stored", {"uid": row.uid, "seq": row.seq, "hash": row.hash})
-    return True
 
 
 def _put_off(entry: Entry, why: str, *, first: bool = False) -> None:
@@ -125,6 +166,7 @@ def _put_off(entry: Entry, why: str, *, first: bool = False) -> None:
 
 
 def _say_not_stored(entry: Entry, error: Exception | str) -> None:
+    AUDIT_FAILURES.inc()
     why = error if isinstance(error, str) else type(error).__name__
     content = {**asdict(entry), "error": why, "waiting": len(_waiting.entries)}
     say("audit_not_stored", content, logging.ERROR)

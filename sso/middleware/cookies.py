@@ -22,7 +22,7 @@ from sso_client.cookies import CookieReader
 from sso_client.errors import StoreUnavailable
 
 from accounts import bounces, throttle
-from sso import shared_sessions, sign_ins
+from sso import audit, shared_sessions, sign_ins
 from sso.error_responses import respond
 from sso.errors import SessionEnded, TooManyAttempts, TryAgain
 from sso.handoff import hubs
@@ -135,6 +135,13 @@ def set_cookies(request: HubRequest, response: HttpResponseBase) -> None:
         sign_in = session.sign_in
         _put(response, HUB.name, key, max_age=sign_in.remaining() if sign_in and sign_in.remember else None)
     if request.shared_cookie_conflict:
+        audit.record_seldom(
+            audit.Event.COOKIE_CONFLICT,
+            of=request.client_address,
+            outcome=audit.REFUSED,
+            request=request,
+            cookie=SHARED.name,
+        )
         _expire_variants(request, response)
     if (cookie := request.shared_cookie_to_set) is not None:
         _put(response, SHARED.name, cookie.value, max_age=cookie.max_age, domain=cookie.domain)

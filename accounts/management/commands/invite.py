@@ -10,7 +10,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.validators import validate_email
 
 from accounts import registration
+from accounts.canonical import canonical
 from accounts.mail import mailing, outbox
+from sso import audit
 
 
 class Command(BaseCommand):
@@ -28,6 +30,9 @@ class Command(BaseCommand):
         hub = mailing.hub_of(None)
         url = registration.invite(
             email, hub=hub, groups=options["group"], lasts=timedelta(days=days), invited=True
+        )
+        audit.record(
+            audit.Event.INVITED, subject=audit.stranger(canonical(email)), groups=",".join(options["group"])
         )
         self.stdout.write(url)
         if options["no_mail"]:

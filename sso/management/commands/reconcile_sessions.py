@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from sso_client.errors import StoreUnavailable
 
-from sso import reconciling
+from sso import audit, reconciling
 
 
 class Command(BaseCommand):
@@ -16,6 +16,7 @@ class Command(BaseCommand):
             report = reconciling.reconcile()
         except StoreUnavailable as error:
             raise CommandError(f"{error}. Run this again when Redis answers.") from None
+        audit.record(audit.Event.COMMAND_RUN, what="reconcile_sessions", count=report.touched)
         self.stdout.write(
             f"Checked {report.people} people with sign-ins: {report.touched} sign-ins in line or ended, "
             f"{report.orphans} orphaned shared sessions removed."
