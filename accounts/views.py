@@ -108,7 +108,14 @@ def _sign_in(request: HubRequest, destination: Destination | None) -> HttpRespon
         problem = words.refusal(refusal)
         return _form(request, destination, form, problem, status=refusal.status, headers=refusal.headers)
     address = destination.address if destination else "/"
-    return see_other(logins.begin(request, user, remember=given["remember"], address=address))
+    there = logins.begin(request, user, remember=given["remember"], address=address)
+    response = see_other(there)
+    destinations.note_arrival(request, response)
+    if (
+        request.shared_cookie_to_set is not None and there != address
+    ):  # signed in, and on by way of another hub
+        ways_back.note_sign_in(request, response)
+    return response
 
 
 def _signed_in_already(request: HubRequest, destination: Destination | None) -> HttpResponseBase | None:
@@ -129,6 +136,7 @@ def _onward(request: HubRequest, destination: Destination | None, sign_in: SignI
     """Back to where they came from, to an app of another site by way of its hub."""
     if destination is None or destination.app is None:
         return see_other(destination.address if destination else "/")
+    sign_ins.note_app(sign_in, destination.app.client_id)
     if destination.site in (None, request.site):
         return ways_back.straight_back(request, destination)
     return see_other(flow.onward(destination, request.site, sign_in))

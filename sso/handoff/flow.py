@@ -126,6 +126,8 @@ def grant(sign_in: SignIn, destination: Destination, site: Site, challenge: str)
     ticket = Ticket(sign_in.sid, sign_in.user_id, site.domain, destination.address, challenge)
     secret = tickets.mint(ticket)
     app = destination.app.name if destination.app else ""
+    if destination.app:
+        sign_ins.note_app(sign_in, destination.app.client_id)
     audit.record(
         audit.Event.TICKET_ISSUED, subject=sign_in.user_id, sid=sign_in.sid, app=app, site=site.domain
     )

@@ -8,7 +8,7 @@ from django.http import HttpResponseBase
 
 from accounts import step_up, ways_back
 from accounts.pages import page, see_other
-from sso.errors import BadRequest
+from sso.errors import BadRequest, MethodNotAllowed
 from sso.handoff import binding, flow, hubs, tickets
 from sso.handoff.binding import Binding
 from sso.handoff.errors import TicketRefused
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 def arrive(request: HubRequest, destination: Destination | None) -> HttpResponseBase:
     """``/login/`` here: straight back to the app for somebody known, otherwise the hand-off begins."""
+    if request.method != "GET":
+        raise MethodNotAllowed("GET")  # nobody types a password here
     wanted, since = step_up.read(request.GET), flow.since(request.GET)
     if destination is None or destination.app is None or destination.site != request.site:
         return see_other(_elsewhere(request.site, destination, wanted))
