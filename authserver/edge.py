@@ -15,6 +15,8 @@ from authserver.environment import Environment, EnvironmentRefused, read_environ
 from sso.edge.core import Edge
 from sso.edge.sources import Settings, ThreadSource
 from sso.edge.wsgi import WsgiEdge
+from sso.metrics.door import Door
+from sso.metrics.tally import tally
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -33,7 +35,8 @@ def environment() -> Environment:
 def core() -> Edge:
     """The core with this installation's settings."""
     found = environment()
-    return Edge(sites=found.sites, proxies=found.trusted_proxies, cookie_name=found.cookie_name)
+    door = Door(found.metrics_token, found.metrics_from)
+    return Edge(sites=found.sites, proxies=found.trusted_proxies, cookie_name=found.cookie_name, door=door)
 
 
 @cache
@@ -52,7 +55,9 @@ def redis_settings() -> Settings:
 @cache
 def source() -> ThreadSource:
     """One reader a process, whatever the number of threads; it notices a fork."""
-    return ThreadSource(redis_settings(), core().directory)
+    made = ThreadSource(redis_settings(), core().directory)
+    tally.link_down = lambda: made.down
+    return made
 
 
 def in_front_of(app: WSGIApplication | None = None) -> WsgiEdge:

@@ -9,9 +9,11 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "authserver.settings")
 django_application = get_wsgi_application()
 
-from accounts.mail.sender import sender  # noqa: E402 - after Django's settings are read
+from accounts.mail.sender import letters_waiting, sender  # noqa: E402 - after Django's settings are read
 from authserver.edge import in_front_of  # noqa: E402
+from sso.metrics.page import at_reading  # noqa: E402
 
 sender.serve()
+at_reading("sso_mail_waiting", "Letters that wait to be sent.", letters_waiting)
 
 application = in_front_of(django_application)

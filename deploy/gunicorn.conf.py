@@ -89,6 +89,17 @@ errorlog = "-"
 accesslog = None if _text("SSO_ACCESS_LOG", "-") == "off" else _text("SSO_ACCESS_LOG", "-")
 access_log_format = '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(B)s %(M)sms'
 
+# With SSO_METRICS_TOKEN or SSO_METRICS_FROM: a folder in memory where the processes add up what they count. Set before
+# anything that counts is imported.
+_metered = any(
+    _environment.get(name) for name in ("SSO_METRICS_TOKEN", "SSO_METRICS_TOKEN_FILE", "SSO_METRICS_FROM")
+)
+if _metered:
+    sys.path.insert(0, str(PROJECT))
+    from sso.metrics import folder
+
+    folder.make()
+
 if _problems:
     sys.exit("\n".join(_problems))
 
@@ -109,3 +120,21 @@ def post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn's signatur
         registry_mirror.start()
         rounds.start()
         sender.start()
+
+
+def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+    """The worker's last second of counting."""
+    if "sso.metrics.tally" in sys.modules:
+        sys.modules["sso.metrics.tally"].tally.flush()
+
+
+def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+    """A worker has ended, one way or the other: what it counted stays."""
+    if _metered:
+        folder.worker_ended(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    """The server has ended, and no other one has taken over its folder (SIGUSR2)."""
+    if _metered and not server.reexec_pid and not server.master_pid:
+        folder.remove()

@@ -25,6 +25,7 @@ OF_THE_EDGE = {
     "/api/authz/auth-request",
     "/api/authz/forward-auth",
     "/api/authz/ext-authz/{path}",
+    "/metrics",
 }
 
 

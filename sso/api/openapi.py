@@ -88,6 +88,7 @@ def paths() -> dict[str, Json]:
         "/api/openapi.json": {"get": _about("openapi", "This document", {"type": "object"})},
         "/healthz": {"get": _about("alive", "Whether this process answers", _ref("StatusBody"))},
         "/readyz": {"get": _ready()},
+        "/metrics": {"get": _metrics()},
     }
 
 
@@ -278,7 +279,13 @@ def _judge() -> Json:
         "security": [],
         "requestBody": {"required": True, "content": {"application/json": {"schema": _ref("AppPage")}}},
         "responses": {"200": _json("What is wrong, the worst first.", "FindingsBody")}
-        | refusals(errors.BadRequest, edge_errors.BodyTooLarge, errors.UnsupportedMediaType, errors.TryAgain),
+        | refusals(
+            errors.BadRequest,
+            edge_errors.BodyTooLarge,
+            errors.UnsupportedMediaType,
+            errors.TooManyAttempts,
+            errors.TryAgain,
+        ),
     }
 
 
@@ -286,6 +293,20 @@ def _ready() -> Json:
     about = _about("ready", "Whether Redis, the registry and the database answer", _ref("StatusBody"))
     about["responses"] |= refusals(errors.TryAgain)
     return about
+
+
+def _metrics() -> Json:
+    text = {"schema": {"type": "string"}}
+    answer = {
+        "description": "Numbers.",
+        "content": {"text/plain": text, "application/openmetrics-text": text},
+    }
+    return {
+        "operationId": "metrics",
+        "summary": "Counts and times for Prometheus",
+        "security": [{"metricsToken": []}],
+        "responses": {"200": answer} | refusals(errors.NotFound),
+    }
 
 
 def _about(name: str, summary: str, schema: Json, security: Iterable[Json] = ()) -> Json:
@@ -378,6 +399,7 @@ def _security_schemes() -> Json:
         "hubCookie": cookie | {"name": settings.SESSION_COOKIE_NAME, "description": "Opens the account."},
         "csrfCookie": cookie | {"name": settings.CSRF_COOKIE_NAME},
         "csrfToken": {"type": "apiKey", "in": "header", "name": "X-CSRF-Token"},
+        "metricsToken": {"type": "http", "scheme": "bearer", "description": "SSO_METRICS_TOKEN."},
         "appCredentials": {"type": "http", "scheme": "basic", "description": "The app's id and secret."},
     }
 
