@@ -34,6 +34,7 @@ demo: $(READY) ## Run the auth server and two example apps on this machine; DEMO
 
 test: $(READY)-proxies ## Run all tests, also those in real browsers and behind real proxies
 	@tools/debian-packages
+	@tools/npm-packages
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(TESTS)
 
 lint: $(READY) ## Check style and formatting

@@ -20,6 +20,11 @@ PROGRAMS = {
     "postgres": (("/usr/lib/postgresql/*/bin/postgres", "postgres"), "postgresql"),
     "initdb": (("/usr/lib/postgresql/*/bin/initdb", "initdb"), "postgresql"),
     "node": (("node", "nodejs"), "nodejs"),
+    "apache2": (("apache2", "/usr/sbin/apache2"), "apache2"),
+    "mod_auth_openidc": (
+        ("/usr/lib/apache2/modules/*auth_openidc.so",),
+        "libapache2-mod-auth-openidc",
+    ),
     "openssl": (("openssl",), "openssl"),
 }
 
