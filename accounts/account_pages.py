@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from accounts import language_page, preferences, words
+from accounts import activity, language_page, preferences, words
 from accounts.borrowed import confirm_first, fresh
 from accounts.pages import answers, page, see_other
 from accounts.profile_form import ProfileForm
@@ -34,7 +34,9 @@ def profile(request: HubRequest) -> HttpResponseBase:
         request.POST if request.method == "POST" else None, instance=user, browser=(asked, zone)
     )
     if request.method != "POST" or not form.is_valid():
-        return page(request, "accounts/profile.html", {"form": form}, status=400 if form.errors else 200)
+        recent, _older = activity.of_user(user.pk, size=activity.FEW)
+        context = {"form": form, "happenings": recent}
+        return page(request, "accounts/profile.html", context, status=400 if form.errors else 200)
     form.save()
     preferences.use(user.language or asked, user.time_zone or zone)
     messages.success(request, _("Saved."))
