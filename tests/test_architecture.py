@@ -22,11 +22,13 @@ VALUES = {
     "requests",
     "colours",
     "images",
+    "troubles",
 }
 STORES = {
     "redis",
     "cache",
     "sign_in_store",
+    "sign_in_index",
     "shared_sessions",
     "hub_sessions",
     "ending",
@@ -35,12 +37,16 @@ STORES = {
 }
 FLOWS = {
     "sign_ins",
+    "sign_in_search",
+    "mass_ending",
     "outbox",
     "registry_publishing",
     "registry_mirror",
     "registration",
     "reconciling",
     "checks",
+    "explaining",
+    "impersonation",
 }
 
 
