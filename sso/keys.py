@@ -44,6 +44,10 @@ class Keys:
         """What one app was given of a sign-in: code, access and refresh tokens."""
         return f"{self.prefix}oidc:{grant_id}"
 
+    def doctors(self, name: str) -> str:
+        """What the doctor remembers for a while."""
+        return f"{self.prefix}cache:doctor:{name}"
+
     @property
     def beacon(self) -> str:
         """By it an app's own doctor knows the right Redis and prefix."""

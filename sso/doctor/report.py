@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from django.core.cache import cache
+import msgspec
 from django.utils.translation import gettext as _
 
 from sso.doctor import server_checks
 from sso.doctor.findings import CAUSES, Finding, Level
+from sso.redis import answering, get, keys
 from sso.registry import App
 from sso.registry_publishing import from_database
 
-#: Where the last report is kept, and for how many seconds.
-KEY: Final = "doctor:report"
+#: Seconds for which the last report is kept.
 KEPT: Final = 24 * 3600
 Line = Callable[[str], str]
 
@@ -87,19 +87,22 @@ def _said(one: Finding, before: list[Finding]) -> bool:
 
 
 def keep(report: Report) -> None:
+    """Raises ``StoreUnavailable``."""
     content = {
         "made": report.made,
         "server": _plain(report.server),
         "apps": {name: _plain(found) for name, found in report.apps.items()},
     }
-    cache.set(KEY, content, KEPT)
+    with answering() as redis:
+        redis.set(keys().doctors("report"), msgspec.json.encode(content), ex=KEPT)
 
 
 def last() -> Report | None:
-    """The last report that was kept, none if there is none."""
-    content = cache.get(KEY)
-    if content is None:
+    """The last report that was kept, none if there is none. Raises ``StoreUnavailable``."""
+    raw = get(keys().doctors("report"), "the doctor's report")
+    if raw is None:
         return None
+    content = msgspec.json.decode(raw)
     apps = {name: _findings(found) for name, found in content["apps"].items()}
     return Report(content["made"], _findings(content["server"]), apps)
 

@@ -7,12 +7,14 @@ import os
 import random
 import threading
 import time
+from contextlib import suppress
 from typing import Final
 
-from django.core.cache import cache
 from django.db import close_old_connections
+from sso_client.errors import StoreUnavailable
 
 from sso.doctor import report
+from sso.redis import answering, delete, keys
 
 log = logging.getLogger("sso.doctor")
 
@@ -38,11 +40,20 @@ def _rounds() -> None:
 
 def go() -> None:
     """One round, unless another process was there a moment ago. Raises nothing: it is nobody's request."""
-    close_old_connections()
     try:
-        if cache.add("doctor:round", 1, EVERY - 60):
+        close_old_connections()
+        with answering() as redis:
+            mine = redis.set(keys().doctors("round"), 1, nx=True, ex=EVERY - 60)
+        if mine:
             report.keep(report.make())
     except Exception as error:
         log.warning("doctor_round_failed error=%s", type(error).__name__)
     finally:
         close_old_connections()
+
+
+def look() -> None:
+    """A round because somebody asked for one. Raises nothing."""
+    with suppress(StoreUnavailable):
+        delete([keys().doctors("round")])
+    go()
