@@ -41,6 +41,7 @@ def borrowed(view: View) -> View:
             return confirm_first(request)
         except ReturnAddressRefused as refusal:
             return page(request, "return_address_refused.html", status=refusal.status)
+        destinations.note_arrival(request, response)
         return _with_ways_out(request, response)
 
     return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -9,12 +10,14 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.http import QueryDict
 
-from sso import registry_mirror, return_addresses
+from sso import registry_mirror, return_addresses, sign_ins
 from sso.errors import ReturnAddressRefused
 from sso.origins import Origin
 from sso.requests import HubRequest
 
 if TYPE_CHECKING:
+    from django.http import HttpResponseBase
+
     from sso.registry import App, Registry
     from sso.sites import Site
 
@@ -70,6 +73,15 @@ def is_ours(request: HubRequest, address: str) -> bool:
         return of(request, address).address in (address, f"{request.site.hub}{address}")
     except ReturnAddressRefused:
         return False
+
+
+def note_arrival(request: HubRequest, response: HttpResponseBase) -> None:
+    """Note for the administrator at which app somebody arrives who signed in with this very request."""
+    if request.shared_cookie_to_set is None or not response.has_header("Location"):
+        return
+    with suppress(ReturnAddressRefused):  # a page of the hub's own, or another hub: that one notes it
+        if app := of(request, response["Location"]).app:
+            sign_ins.note_app(request.session.sign_in, app.client_id)
 
 
 def _resolve(request: HubRequest, raw: str, registry: Registry) -> Destination:

@@ -16,6 +16,7 @@ from sso_client.connections import connect
 from sso_client.errors import StoreUnavailable
 
 from authserver.embedded_valkey import EmbeddedValkeyFailed, ensure_running
+from sso import troubles
 from sso.keys import Keys
 from sso.metrics.tally import tally
 
@@ -55,6 +56,7 @@ def answering() -> Iterator[Client]:
         raise StoreRefused(f"Redis refused: {str(error)[:100]}") from error
     except (RedisError, OSError, EmbeddedValkeyFailed) as error:
         outcome = "failed"
+        troubles.note("Redis", error)
         raise StoreUnavailable(f"Redis did not answer: {type(error).__name__}") from error
     finally:
         tally.redis(monotonic() - began, outcome)

@@ -2,7 +2,7 @@
 
 * ``session`` and ``remember``: every sign-in is in one of the two. Those of one set live equally long, so whose end
   is the latest is the newest.
-* ``app:<client id>``: those that somebody was sent to this app with.
+* ``app:<client id>``: those that somebody was sent to this app with, or that gave it tokens.
 * ``net:<three hexadecimal digits>``: by a hash of the network they came from. So many keys (4096) that a look-up
   reads a few sids more than it wanted, so few that most hold several, which is what keeps them small.
 
@@ -67,21 +67,24 @@ def _parts(sign_in: SignIn) -> list[str]:
 
 def enter(pipe: Client, sign_in: SignIn) -> None:
     """Add the commands that enter a sign-in, with the apps it was at."""
-    for part in (*_parts(sign_in), *(part_of_app(app) for app in sign_in.seen_at)):
+    for part in (*_parts(sign_in), *_parts_of_apps(sign_in)):
         pipe.eval(_ENTER, 1, keys().signins(part), str(sign_in.exp), sign_in.sid)
 
 
-def enter_at_app(sign_in: SignIn, client_id: str) -> None:
+def _parts_of_apps(sign_in: SignIn) -> list[str]:
+    return [part_of_app(app) for app in sorted({*sign_in.seen_at, *sign_in.apps})]
+
+
+def enter_at_app(sid: str, exp: int, client_id: str) -> None:
+    """Before the app is named in the sign-in's record."""
     with answering() as redis:
-        key = keys().signins(part_of_app(client_id))
-        redis.eval(_ENTER, 1, key, str(sign_in.exp), sign_in.sid)
+        redis.eval(_ENTER, 1, keys().signins(part_of_app(client_id)), str(exp), sid)
 
 
 def leave(pipe: Client, sid: str, sign_in: SignIn | None) -> None:
     """Add the commands that take a sign-in out; without its record, out of what every sign-in is in."""
-    parts = {SESSION, REMEMBER} if sign_in is None else set(_parts(sign_in))
-    parts.update(part_of_app(app) for app in (sign_in.seen_at if sign_in else ()))
-    for part in sorted(parts):
+    parts = [SESSION, REMEMBER] if sign_in is None else [*_parts(sign_in), *_parts_of_apps(sign_in)]
+    for part in parts:
         pipe.zrem(keys().signins(part), sid)
 
 

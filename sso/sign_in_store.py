@@ -179,12 +179,17 @@ def add_shared(sid: str, key: SharedKey) -> int | None:
 
 def add_app(sid: str, client_id: str) -> int | None:
     """Name an app before it is given anything. Returns the revision, or None when the sign-in has ended."""
+    with answering() as redis:
+        exp = redis.hget(keys().signin(sid), FIELDS["exp"])
+    if exp is None:
+        return None
+    sign_in_index.enter_at_app(sid, int(exp), client_id)
     return _add(sid, _APP + client_id, "")
 
 
 def add_seen_at(sign_in: SignIn, client_id: str) -> int | None:
     """Note that the person was sent to an app. Returns the revision, or None when the sign-in has ended."""
-    sign_in_index.enter_at_app(sign_in, client_id)
+    sign_in_index.enter_at_app(sign_in.sid, sign_in.exp, client_id)
     return _add(sign_in.sid, _SEEN_AT + client_id, "")
 
 

@@ -64,6 +64,8 @@ def sign_in(request: HubRequest) -> HttpResponse:
     session = shared_sessions.read(cookie.value) if cookie else None
     if session is None:
         raise SessionEnded("ended while it began")
+    if app := registry_mirror.current().app_of_origin(request.headers.get("Origin", "")):
+        sign_ins.note_app(request.session.sign_in, app.client_id)
     ends = min(time.time() + session.idle, session.exp)
     return HttpResponse(Remembered(session).body(ends), content_type="application/json; charset=utf-8")
 

@@ -9,6 +9,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from sso_client.errors import StoreUnavailable
 
+from sso import troubles
 from sso.error_responses import respond
 from sso.errors import SSOError, TryAgain
 
@@ -34,6 +35,8 @@ class OutagesMiddleware:
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if is_outage(error):
+            if not isinstance(error, StoreUnavailable):
+                troubles.note("SQL", error)
             expected = isinstance(error, StoreUnavailable | OperationalError | InterfaceError)
             # A file that is damaged, a table that is missing: an operator wants to see where.
             log.error("outage path=%s error=%s", request.path, type(error).__name__, exc_info=not expected)
