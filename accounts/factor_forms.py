@@ -8,9 +8,15 @@ place of a credential is a refusal, never a fault.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
+from allauth.account.forms import ConfirmLoginCodeForm
+from allauth.account.internal.stagekit import unstash_login
+from allauth.core import context
 from allauth.mfa.adapter import get_adapter
+from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm
 from allauth.mfa.totp.internal.auth import TOTP
@@ -25,7 +31,7 @@ from django.core.exceptions import ValidationError
 from fido2.utils import websafe_decode
 from fido2.webauthn import AuthenticationResponse
 
-from accounts import auditing
+from accounts import auditing, throttle
 
 #: What malformed credentials make of the library.
 _UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, RecursionError)
@@ -106,6 +112,48 @@ class Add(AddWebAuthnForm):  # type: ignore[misc]
             return super().clean()
         except _UNREADABLE:
             raise get_adapter().validation_error("incorrect_code") from None
+
+
+# -- codes that can be guessed: counted like passwords
+
+
+@contextmanager
+def _counted(account: str) -> Iterator[None]:
+    """One try for ``account``, by the rules for passwords. Raises ``TooManyAttempts`` before anything is looked at."""
+    attempt = throttle.admit(account, context.request.client_address)
+    try:
+        yield
+    except ValidationError:
+        raise
+    except Exception:
+        attempt.withdraw()  # nothing was found out about the code
+        raise
+    attempt.succeeded()
+
+
+class _CountedFactor:
+    user: Any
+
+    def clean_code(self) -> str:
+        with _counted(f"factor:{self.user.pk}"):
+            return cast(str, super().clean_code())  # type: ignore[misc]
+
+
+class AuthenticateByCode(_CountedFactor, AuthenticateForm):  # type: ignore[misc]
+    """An app's code or a recovery code, as the second step of a sign-in."""
+
+
+class ReauthenticateByCode(_CountedFactor, ReauthenticateForm):  # type: ignore[misc]
+    """The same, to confirm that it is you."""
+
+
+class MailedCode(ConfirmLoginCodeForm):  # type: ignore[misc]
+    """The code from a mail: counted by the address it went to, whether somebody has that address or not."""
+
+    def clean_code(self) -> str:
+        login = unstash_login(context.request, peek=True)
+        with _counted(throttle.of_name(f"code:{login.email if login else ''}")):
+            return cast(str, super().clean_code())
 
 
 class ActivateTOTP(ActivateTOTPForm):  # type: ignore[misc]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +15,7 @@ from django.urls import reverse
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from accounts import destinations, throttle
+from accounts import auditing, destinations, throttle
 from accounts.mail import mailing
 from accounts.pages import answers, page, see_other
 from sso.errors import ReturnAddressRefused
@@ -24,8 +23,6 @@ from sso.requests import HubRequest
 
 if TYPE_CHECKING:
     from accounts.models import User
-
-log = logging.getLogger("sso.accounts")
 
 #: How long a code is good, and how many wrong ones end it.
 LIFE = timedelta(minutes=5)
@@ -105,7 +102,7 @@ def _is_right(request: HubRequest, code: str) -> bool:
         return False
     if constant_time_compare(kept["digest"], _digest(code)):
         return True
-    log.warning("mailed_code_refused user=%s address=%s", request.user.pk, request.client_address)
+    auditing.factor_refused(cast("User", request.user), "code")
     if kept["tries"] + 1 < TRIES:
         request.session[_SESSION] = {**kept, "tries": kept["tries"] + 1}
     return False

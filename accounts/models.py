@@ -15,13 +15,13 @@ from django.db import models, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts.canonical import USERNAME, canonical, normalised_password
+from accounts.canonical import LONG_PASSWORD, USERNAME, canonical, normalised_password
 from accounts.locales import validate_language, validate_time_zone
 from sso import sign_ins
 from sso.outbox import identity_changed
 
 #: Changing nothing that apps know and nothing that a sign-in rests on.
-PRIVATE_FIELDS = frozenset({"last_login", "language", "time_zone"})
+PRIVATE_FIELDS = frozenset({"last_login", "language", "time_zone", "long_password"})
 
 
 def validate_username(value: str) -> None:
@@ -112,6 +112,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     #: Empty: as the browser says.
     language = models.CharField(_("language"), max_length=15, blank=True, validators=[validate_language])
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
+    #: The digest of the password's hash when the password is known to be long enough to stand alone. Bound to that
+    #: hash, so that another one, whoever wrote it, is not taken for long.
+    long_password = models.CharField(max_length=64, blank=True, editable=False)
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
@@ -139,6 +142,8 @@ class User(AbstractBaseUser, PermissionsMixin):
         """Save, and bring this person's sessions in line when the change is committed."""
         self.clean()
         fields: Collection[str] | None = kwargs.get("update_fields")
+        if fields is not None and "password" in fields:
+            kwargs["update_fields"] = fields = {*fields, "long_password"}
         with transaction.atomic(using=kwargs.get("using")):
             super().save(*args, **kwargs)
             if fields is None or "email" in fields:
@@ -149,7 +154,14 @@ class User(AbstractBaseUser, PermissionsMixin):
     # -- passwords
 
     def set_password(self, raw_password: str | None) -> None:
-        super().set_password(None if raw_password is None else normalised_password(raw_password))
+        typed = None if raw_password is None else normalised_password(raw_password)
+        super().set_password(typed)
+        self.long_password = self.get_session_auth_hash() if typed and len(typed) >= LONG_PASSWORD else ""
+
+    @property
+    def has_long_password(self) -> bool:
+        """Whether the password is known to be good without a second factor. Unknown until it was typed here once."""
+        return bool(self.long_password) and self.long_password == self.get_session_auth_hash()
 
     def check_password(self, raw_password: str | None) -> bool:
         """Verify exactly what was typed (after NFC); a hash of older cost is made anew, sessions stay."""
@@ -158,7 +170,13 @@ class User(AbstractBaseUser, PermissionsMixin):
             self._rehash(password)
 
         typed = None if raw_password is None else normalised_password(raw_password)
-        return check_password(typed, self.password, rehash)
+        right = check_password(typed, self.password, rehash)
+        if right and typed and len(typed) >= LONG_PASSWORD and not self.has_long_password:
+            self.long_password = self.get_session_auth_hash()
+            type(self)._base_manager.filter(pk=self.pk, password=self.password).update(
+                long_password=self.long_password
+            )
+        return right
 
     def _rehash(self, password: str) -> None:
         before = self.get_session_auth_hash()

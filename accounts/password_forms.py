@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, cast
 
 from allauth.account.adapter import get_adapter
@@ -21,12 +22,16 @@ class _TypedOnce:
         del self.fields["password2"]
         new = self.fields["password1"]
         new.label = _("New password")
-        least = MinimumLengthValidator().least(getattr(self, "user", None))
+        least = MinimumLengthValidator().least(self.judged_as())
         new.help_text = _(
             "At least %(n)d characters; a few words that do not belong together are good."
             " Common passwords and your own name are refused."
         ) % {"n": least}
         new.widget.attrs |= {"data-strength": str(least), "maxlength": str(LONGEST_PASSWORD)}
+
+    def judged_as(self) -> Any:
+        """Whose password it will be, as the rules see them."""
+        return getattr(self, "user", None)
 
 
 class Change(_TypedOnce, ChangePasswordForm):  # type: ignore[misc]
@@ -46,3 +51,16 @@ class Set(_TypedOnce, SetPasswordForm):  # type: ignore[misc]
 
 class Reset(_TypedOnce, ResetPasswordKeyForm):  # type: ignore[misc]
     """By the link from a mail."""
+
+
+class Longer(_TypedOnce, SetPasswordForm):  # type: ignore[misc]
+    """For who is about to have no second factor any more: judged as if it were gone already."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password1"].user = self.judged_as()  # type: ignore[attr-defined]
+
+    def judged_as(self) -> Any:
+        alone = copy(self.user)
+        alone.pk = None
+        return alone

@@ -22,6 +22,7 @@ from accounts import (
     well_known,
 )
 from accounts.borrowed import borrowed, fresh, fresh_to_change, step
+from accounts.last_factor import long_password_first, longer_password
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -54,9 +55,11 @@ urlpatterns = [
     path("language/", language_page.choose, name="language"),
     path("account/", account_pages.profile, name="account"),
     path("account/security/", activity.security, name="account_security"),
+    path("account/security/", activity.security, name="account_security"),
     path("account/sessions/", account_pages.sessions, name="account_sessions"),
     path("account/email/", borrowed(fresh_to_change(account.email)), name="account_email"),
     path("account/password/", borrowed(fresh(account.password_change)), name="account_change_password"),
+    path("account/password/longer/", borrowed(fresh(longer_password)), name="account_longer_password"),
     path("account/password/set/", borrowed(fresh(account.password_set)), name="account_set_password"),
     path("account/inactive/", borrowed(account.account_inactive), name="account_inactive"),
     path("account/reauthenticate/", borrowed(account.reauthenticate), name="account_reauthenticate"),
@@ -69,7 +72,11 @@ urlpatterns = [
     path("account/reauthenticate/mail/", mailed_confirmation.confirm, name="account_reauthenticate_mail"),
     path("account/2fa/", borrowed(mfa.index), name="mfa_index"),
     path("account/2fa/totp/activate/", borrowed(fresh(totp.activate_totp)), name="mfa_activate_totp"),
-    path("account/2fa/totp/deactivate/", borrowed(fresh(totp.deactivate_totp)), name="mfa_deactivate_totp"),
+    path(
+        "account/2fa/totp/deactivate/",
+        borrowed(fresh(long_password_first(totp.deactivate_totp))),
+        name="mfa_deactivate_totp",
+    ),
     path(
         "account/2fa/recovery-codes/",
         borrowed(fresh(recovery.view_recovery_codes)),
@@ -89,7 +96,7 @@ urlpatterns = [
     path("account/passkeys/add/", borrowed(fresh(webauthn.add_webauthn)), name="mfa_add_webauthn"),
     path(
         "account/passkeys/<int:pk>/remove/",
-        borrowed(fresh(webauthn.remove_webauthn)),
+        borrowed(fresh(long_password_first(webauthn.remove_webauthn))),
         name="mfa_remove_webauthn",
     ),
     path(

@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 from zxcvbn import zxcvbn
 
 from accounts import breached
+from accounts.canonical import LONG_PASSWORD
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -26,8 +27,8 @@ LEFT_OVER = 8
 MAX_LENGTH = 4096
 
 #: Characters of a password that stands alone, and of one with a second factor beside it (§3.1.1.1).
-ALONE, WITH_FACTOR = 15, 8
-_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+ALONE, WITH_FACTOR = LONG_PASSWORD, 8
+FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
 
 #: Guesses that a password must withstand when it stands alone, and beside a second factor (zxcvbn's 4 and 2).
@@ -38,7 +39,7 @@ LOOKED_AT = 28
 
 def has_factor(user: AbstractBaseUser | None) -> bool:
     """Whether somebody who is there already signs in with two steps."""
-    return user is not None and user.pk is not None and bool(is_mfa_enabled(user, _FACTORS))
+    return user is not None and user.pk is not None and bool(is_mfa_enabled(user, FACTORS))
 
 
 class MinimumLengthValidator:

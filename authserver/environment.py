@@ -338,7 +338,9 @@ class Environment(BaseSettings):
 
     #: Who may read ``/metrics``: whoever has this, comes from there, or both where both are set; else nobody.
     metrics_token: Annotated[str, BeforeValidator(parse_token), Readable] = _variable("SSO_METRICS_TOKEN")
-    metrics_from: Annotated[TrustedProxies, BeforeValidator(TrustedProxies.parse)] = _variable("SSO_METRICS_FROM")
+    metrics_from: Annotated[TrustedProxies, BeforeValidator(TrustedProxies.parse)] = _variable(
+        "SSO_METRICS_FROM"
+    )
 
     #: What people read as the name of this service.
     brand: Annotated[str, BeforeValidator(_parse_brand)] = _variable("SSO_BRAND", "Single sign-on")

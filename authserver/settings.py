@@ -184,6 +184,7 @@ ACCOUNT_FORMS = {
     "reset_password_from_key": "accounts.password_forms.Reset",
     "reset_password": "accounts.recovery.AskForReset",
     "request_login_code": "accounts.recovery.AskForCode",
+    "confirm_login_code": "accounts.factor_forms.MailedCode",
 }
 LOGIN_REDIRECT_URL = "/"
 # Asking for mail is limited by accounts.throttle, one atomic step for each mailbox and each address.
@@ -192,6 +193,8 @@ PASSWORD_RESET_TIMEOUT = 60 * 60
 MFA_ADAPTER = "accounts.factors.FactorsAdapter"
 MFA_FORMS = {
     "activate_totp": "accounts.factor_forms.ActivateTOTP",
+    "authenticate": "accounts.factor_forms.AuthenticateByCode",
+    "reauthenticate": "accounts.factor_forms.ReauthenticateByCode",
     "authenticate_webauthn": "accounts.factor_forms.Authenticate",
     "login_webauthn": "accounts.factor_forms.Login",
     "reauthenticate_webauthn": "accounts.factor_forms.Reauthenticate",

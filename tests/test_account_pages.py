@@ -161,7 +161,7 @@ def test_a_hundred_guesses_are_stopped_and_then_even_the_right_code_is_refused(w
         answer = visitor.send("/login/factor/", {"code": f"{(int(right) + 1 + n) % 10**6:06}"})
         judged += "Incorrect code" in answer.content.decode()
     assert judged <= 5
-    assert visitor.send("/login/factor/", {"code": right}).status_code == 200
+    assert visitor.send("/login/factor/", {"code": right}).status_code == 429
     assert visitor.cookie(SHARED_COOKIE) == ""
 
 

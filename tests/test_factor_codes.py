@@ -16,8 +16,10 @@ from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_tot
 from django.test import Client
 from pytest_django import Settings
 
+from accounts import throttle
 from accounts.models import User
 from sso import sign_ins
+from sso.audit.models import AuditEvent
 from tests.support.mailbox import delivered
 from tests.test_api_steps import PASSWORD, SECRET, code_now, new_browser, post, shared_sessions
 
@@ -147,3 +149,42 @@ def test_the_database_shows_no_seed_and_no_code(with_app: User) -> None:
     kept = json.dumps(list(Authenticator.objects.values("type", "data")))
     assert '"seed"' in kept
     assert [secret for secret in (SECRET, *codes) if secret in kept] == []
+
+
+# -- guesses are counted and written down like those at passwords
+
+
+def recorded(event: str, whose: User) -> int:
+    return AuditEvent.objects.filter(event=event, subject_id=str(whose.pk)).count()
+
+
+@pytest.mark.asvs("6.6.3")
+def test_guesses_at_a_second_factor_wait_longer_and_longer_in_whatever_browser(with_app: User) -> None:
+    answers = [second_step(f"{number:06}") for number in range(8)]
+    assert 429 in answers
+    assert set(answers) <= {401, 429}
+    assert recorded("second_factor_refused", with_app) == answers.count(401)
+    assert second_step(steady_code()) in (401, 429), "also the right code waits"
+
+
+@pytest.mark.asvs("6.6.3")
+def test_guesses_at_mailed_codes_wait_whoever_has_the_address(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MAIL_BURST", "MAILBOX_BURST"):
+        monkeypatch.setattr(throttle, name, 1000)
+    for email in ("ada@example.com", "nobody@example.com"):
+        answers = []
+        for _ in range(4):
+            browser = new_browser()
+            post(browser, send_code_to=email)
+            answers += [post(browser, code=guess).status_code for guess in ("AAAAAA", "BBBBBB")]
+        assert answers == [401] * 5 + [429] * 3, email
+    assert recorded("sign_in_refused", ada) == 5
+
+
+@pytest.mark.asvs("6.6.3")
+def test_a_mailbox_is_not_flooded_with_codes_by_the_api_either(ada: User) -> None:
+    answers = [post(new_browser(), send_code_to="ada@example.com").status_code for _ in range(8)]
+    assert answers[-1] == 429
+    assert len(delivered()) <= 5

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from allauth.account.forms import ConfirmLoginCodeForm, RequestLoginCodeForm
 from allauth.account.internal.flows.login_by_code import LoginCodeVerificationProcess
 from allauth.account.internal.stagekit import clear_login, unstash_login
 from allauth.account.models import Login
@@ -24,6 +23,8 @@ from allauth.utils import get_form_class
 from django.forms import Form
 
 from accounts import authentication, logins
+from accounts.factor_forms import MailedCode
+from accounts.recovery import AskForCode
 from sso.api.bodies import Code, CodeRequest, Credentials, PasskeyRequest, PublicKeyCredential, Step, StepBody
 from sso.api.errors import CodeRequired, MfaRequired, PasskeyRequired, VerificationRequired
 from sso.errors import BadCredentials, SSOError
@@ -66,7 +67,7 @@ def _mailed_code(stage: LoginByCodeStage, code: str) -> None:
     process = LoginCodeVerificationProcess.resume(stage)
     if process is None:
         raise BadCredentials("the mailed code is too old")
-    if not ConfirmLoginCodeForm(data={"code": code}, code=process.code).is_valid():
+    if not MailedCode(data={"code": code}, code=process.code).is_valid():
         process.record_invalid_attempt()
         raise BadCredentials("wrong mailed code")
     process.finish(None)
@@ -96,7 +97,7 @@ def _passkey_wanted(request: HubRequest, given: PasskeyRequest) -> StepBody:
 def _code_wanted(request: HubRequest, given: CodeRequest) -> StepBody:
     """The answer is the same whether somebody has that address or not."""
     request.session[logins.REMEMBER] = given.remember
-    form = _valid(_form("request_login_code", RequestLoginCodeForm, data={"email": given.send_code_to}))
+    form = _valid(AskForCode(data={"email": given.send_code_to}))
     LoginCodeVerificationProcess.initiate(request=request, user=form._user, email=form.cleaned_data["email"])
     return _ask(CodeRequired, "email")
 
