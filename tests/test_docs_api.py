@@ -10,6 +10,8 @@ from sso import errors
 from sso.api import errors as api_errors
 from sso.api import openapi
 from sso.edge import errors as edge_errors
+from sso.oidc import answers as oidc_answers
+from sso.oidc import errors as oidc_errors
 from tests.support.programs import ROOT
 
 PAGE = (ROOT / "docs" / "http-api.md").read_text()
@@ -25,6 +27,7 @@ def family(kind: type[errors.SSOError] = errors.SSOError) -> Iterator[type[error
 
 def test_the_table_of_errors_is_the_family_of_errors() -> None:
     assert edge_errors.InvalidClient in family(), api_errors.__name__
+    assert {oidc_answers.Refused, oidc_errors.AuthorizationRefused} <= set(family())
     table = set(re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \|", PAGE, re.M))
 
     assert table == {(kind.code, str(kind.status)) for kind in family()}

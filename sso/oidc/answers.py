@@ -24,6 +24,8 @@ FORM = "application/x-www-form-urlencoded"
 class Refused(SSOError):
     """An OAuth error that is said in JSON (RFC 6749 §5.2)."""
 
+    code, public = "invalid_request", "The request contradicts itself."
+
     def __init__(
         self, code: str, public: str, *, status: int = 400, headers: dict[str, str] | None = None
     ) -> None:
