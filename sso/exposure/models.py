@@ -9,7 +9,7 @@ import msgspec
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from sso.exposure.values import Report
+from sso.exposure.values import SEVERITIES, Report
 
 #: Audits kept for each domain; older ones are deleted when one is added.
 KEPT = 30
@@ -21,6 +21,8 @@ class SavedAudit(models.Model):
     domain = models.CharField(max_length=253, db_index=True)
     at = models.DateTimeField()
     document: Any = models.JSONField()
+    #: Severity -> how many: for the dashboard, which reads no whole document.
+    counts: Any = models.JSONField(default=dict)
 
     class Meta:
         ordering = ["-at", "-pk"]
@@ -41,7 +43,7 @@ def save(report: Report) -> SavedAudit:
     at = datetime.fromtimestamp(report.at, UTC)
     with transaction.atomic():
         saved = SavedAudit.objects.create(
-            domain=report.domain.name, at=at, document=msgspec.to_builtins(report)
+            domain=report.domain.name, at=at, document=msgspec.to_builtins(report), counts=_counts(report)
         )
         kept = SavedAudit.objects.filter(domain=saved.domain).values_list("pk", flat=True)[:KEPT]
         SavedAudit.objects.filter(domain=saved.domain).exclude(pk__in=list(kept)).delete()
@@ -50,3 +52,12 @@ def save(report: Report) -> SavedAudit:
 
 def latest(domain: str) -> SavedAudit | None:
     return SavedAudit.objects.filter(domain=domain).first()
+
+
+def summary(domain: str) -> SavedAudit | None:
+    """The latest one without its document."""
+    return SavedAudit.objects.filter(domain=domain).defer("document").first()
+
+
+def _counts(report: Report) -> dict[str, int]:
+    return {one: sum(found.severity == one for found in report.findings) for one in SEVERITIES}

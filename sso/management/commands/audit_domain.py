@@ -10,7 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from sso.exposure import auditing, models, sources
+from sso import audit
+from sso.exposure import auditing, models, runs, sources
 from sso.exposure.dns_asking import Address, NoResolver, system_servers
 from sso.exposure.planning import auditable, domain_of
 from sso.exposure.report_text import as_json, as_text
@@ -79,6 +80,8 @@ class Command(BaseCommand):
             raise NoResolver(f"{site.domain}: not done in {options['seconds']} s. Raise --seconds") from None
         if options["save"]:
             models.save(report)
+        with audit.acting("command:audit_domain"):
+            runs.note(report)
         return report
 
     def _progress(self, step: str, done: int, of: int) -> None:
