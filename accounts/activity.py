@@ -11,6 +11,7 @@ from django.http import HttpResponseBase
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts import words
 from accounts.pages import answers, page
 from sso.audit import Event, Outcome, search
 from sso.errors import BadRequest
@@ -87,7 +88,7 @@ def _happening(event: AuditEvent) -> Happening:
         what=str(WORDS[Event(event.event)]),
         when=event.time,
         # Where an administrator sits is not theirs to know.
-        device="" if others else event.device,
+        device="" if others else words.noted_device(event.device),
         address="" if others else event.address,
         by_somebody_else=others,
         refused=event.outcome != Outcome.DONE,

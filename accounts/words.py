@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from sso.api.devices import browser_and_system
+from sso.api.devices import UNKNOWN, browser_and_system
 from sso.errors import BadCredentials, TooManyAttempts
 
 if TYPE_CHECKING:
@@ -29,7 +29,16 @@ def refusal(error: BadCredentials | TooManyAttempts) -> str:
 
 def device(user_agent: str) -> str:
     """``Firefox auf Windows``; programs and logs read ``sso.api.devices.device_name``."""
-    browser, system = browser_and_system(user_agent)
+    return _device(*browser_and_system(user_agent))
+
+
+def noted_device(name: str) -> str:
+    """What ``device_name`` said and somebody kept, for people; nothing stays nothing."""
+    browser, _on, system = name.partition(" on ")
+    return _device("" if browser == UNKNOWN else browser, system) if name else ""
+
+
+def _device(browser: str, system: str) -> str:
     if browser and system:
         return _("%(browser)s on %(system)s") % {"browser": browser, "system": system}
     return browser or system or _("Unknown device")

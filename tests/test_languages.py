@@ -98,6 +98,20 @@ def test_plurals_follow_the_language(seconds: int, german: str) -> None:
         assert words.in_words(seconds) == german
 
 
+@pytest.mark.parametrize(
+    ("name", "german"),
+    [
+        ("Firefox on Linux", "Firefox auf Linux"),
+        ("curl", "curl"),
+        ("Unknown device", "Unbekanntes Gerät"),
+        ("", ""),
+    ],
+)
+def test_a_device_that_was_noted_is_named_in_the_readers_language(name: str, german: str) -> None:
+    with translation.override("de"):
+        assert words.noted_device(name) == german
+
+
 # -- German pages
 
 
@@ -181,6 +195,7 @@ SIGNED_IN = [
     "/",
     "/account/",
     "/account/sessions/",
+    "/account/security/",
     "/account/email/",
     "/account/password/",
     "/account/2fa/",

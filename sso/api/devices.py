@@ -6,11 +6,13 @@ from ua_parser import parse
 
 #: Characters; the rest of a longer header says nothing more about the device.
 LONGEST = 300
+#: A browser or program that says nothing of itself.
+UNKNOWN = "Unknown device"
 
 
 def device_name(user_agent: str) -> str:
     """``Firefox on Windows``, ``curl``, or ``Unknown device``. A hint for people, never proof of anything."""
-    return " on ".join(filter(None, browser_and_system(user_agent))) or "Unknown device"
+    return " on ".join(filter(None, browser_and_system(user_agent))) or UNKNOWN
 
 
 @lru_cache(maxsize=512)
