@@ -41,6 +41,7 @@ SSO_TEMPLATES_DIR = env.templates_dir
 SSO_BREACHED_PASSWORDS = env.breached_passwords
 SSO_REGISTRATION = env.registration
 SSO_ACCOUNT_DELETION = env.account_deletion
+SSO_DOCTOR_ROUNDS = env.doctor_rounds
 SSO_AUDIT_RETENTION = env.audit_retention
 SSO_ADMIN_SECOND_FACTOR = env.asks_admins_for_second_factor
 
@@ -232,6 +233,7 @@ UNFOLD = {
     },
     "DASHBOARD_CALLBACK": "sso.admin.dashboard.context",
     "SHOW_VIEW_ON_SITE": False,
+    "STYLES": ["sso.admin.pages.stylesheet"],
     "SIDEBAR": {"show_search": True, "navigation": "sso.admin.pages.sidebar"},
     "ACCOUNT": {"navigation": [{"title": "My account", "link": "/account/"}]},
 }

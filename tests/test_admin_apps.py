@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
+from django.core.files.uploadedfile import SimpleUploadedFile
 
 from accounts.models import User
 from sso import proxy_config
@@ -113,6 +114,41 @@ def test_a_name_stays(root: Visitor, wiki: RelyingApp) -> None:
     root.send(f"{LIST}{wiki.pk}/change/", {"name": "other", "origins": ORIGIN, "token_auth_method": "none"})
     wiki.refresh_from_db()
     assert (wiki.name, wiki.token_auth_method) == ("wiki", "none")
+
+
+PICTURE = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><path d="M0 0h1v1z"/></svg>'
+
+
+def with_picture(visitor: Visitor, app: RelyingApp, content: bytes, **fields: str) -> Any:
+    address = f"{LIST}{app.pk}/change/"
+    token = Page(visitor.get(address).content.decode()).value("csrfmiddlewaretoken")
+    file = {"picture": SimpleUploadedFile("logo.svg", content)} if content else {}
+    sent = {
+        "csrfmiddlewaretoken": token,
+        "origins": ORIGIN,
+        "token_auth_method": "none",
+        **file,
+        **fields,
+    }
+    return visitor.post(address, sent)  # type: ignore[arg-type]
+
+
+def test_a_logo_is_kept_and_taken_away_again(root: Visitor, wiki: RelyingApp) -> None:
+    assert with_picture(root, wiki, PICTURE).status_code == 302
+    wiki.refresh_from_db()
+    assert (bytes(wiki.logo), bool(wiki.logo_name)) == (PICTURE, True)
+    with_picture(root, wiki, b"", no_picture="on")
+    wiki.refresh_from_db()
+    assert (bytes(wiki.logo), wiki.logo_name) == (b"", "")
+
+
+@pytest.mark.parametrize(
+    "content", [b"GIF89a", PICTURE + b" " * 70_000, b"<svg><script>alert(1)</script></svg>"]
+)
+def test_what_is_no_picture_is_refused(root: Visitor, wiki: RelyingApp, content: bytes) -> None:
+    answer = with_picture(root, wiki, content)
+    assert answer.status_code == 200
+    assert "This is" in answer.content.decode()
 
 
 # -- secrets

@@ -10,14 +10,17 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
 )
 
 from sso.access import AccessPolicy
 from sso.explaining import Question, read_address
+from sso.images import LARGEST_OF_APP, Image
 from sso.models import RelyingApp
 
 if TYPE_CHECKING:
@@ -90,9 +93,37 @@ class AppForm(_AppForm):
     )
     post_logout_redirect_uris = Lines(label=_("Redirect URIs after signing out"), required=False)
 
+    picture = forms.FileField(
+        label=_("Logo"),
+        required=False,
+        help_text=_("SVG, PNG or WebP, 64 KiB at most; shown where people sign in for this app."),
+        widget=UnfoldAdminFileFieldWidget,
+    )
+    no_picture = forms.BooleanField(
+        label=_("Without a logo"), required=False, widget=UnfoldBooleanSwitchWidget
+    )
+
     class Meta:
         model = RelyingApp
         exclude = ("client_id", "secret_hashes", "logo", "logo_name", "access")
+
+    def clean_picture(self) -> Any:
+        """Judged before it is kept: browsers show it, and nothing runs in it."""
+        file = self.cleaned_data["picture"]
+        if not file:
+            return file
+        try:
+            Image.of(content := file.read(LARGEST_OF_APP + 1), largest=LARGEST_OF_APP)
+        except ValueError as error:
+            raise forms.ValidationError(_("This is %s.") % error) from None
+        self.instance.logo = content
+        return file
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("no_picture"):
+            self.instance.logo = b""
+        return cleaned
 
     def clean_groups(self) -> list[str]:
         """A group that nobody can be in would lock everybody out."""
@@ -134,14 +165,26 @@ class RuleForm(forms.Form):
     def clean_id(self) -> str:
         return str(self.cleaned_data["id"]).strip()
 
+    def says_something(self) -> bool:
+        said = {
+            name: value for name, value in self.cleaned_data.items() if name in self.base_fields and value
+        }
+        return bool(said.keys() - {"verdict"})
+
     def rule(self) -> dict[str, Any]:
         """As it is stored: what was left empty is left out."""
         given = {**self.cleaned_data, "methods": [m.upper() for m in self.cleaned_data["methods"]]}
         return {name: given[name] for name in self.fields if name not in ("ORDER", "DELETE") and given[name]}
 
 
+class _Cards(forms.BaseFormSet):  # type: ignore[type-arg]
+    """Cards in their order; one that says nothing is none."""
+
+    ordering_widget = UnfoldAdminIntegerFieldWidget
+
+
 RuleForms = forms.formset_factory(
-    RuleForm, extra=1, can_order=True, can_delete=True, max_num=200, absolute_max=300
+    RuleForm, formset=_Cards, extra=1, can_order=True, can_delete=True, max_num=200, absolute_max=300
 )
 
 
@@ -155,13 +198,9 @@ def read_policy(default: DefaultForm, rules: Any) -> AccessPolicy:
     """The policy that the forms say. Raises ``ValueError`` for a person to read."""
     if not (default.is_valid() and rules.is_valid()):
         raise ValueError(_problems(default, rules))
-    kept = [form for form in rules.ordered_forms if form.has_changed() and form.cleaned_data.get("id")]
-    if nameless := [
-        f
-        for f in rules.forms
-        if f.has_changed() and not f.cleaned_data.get("id") and not f.cleaned_data.get("DELETE")
-    ]:
-        raise ValueError(str(_("Rule %d has no name.")) % (rules.forms.index(nameless[0]) + 1))
+    kept = [form for form in rules.ordered_forms if form.says_something()]
+    if nameless := [rules.forms.index(form) + 1 for form in kept if not form.cleaned_data["id"]]:
+        raise ValueError(str(_("Rule %d has no name.")) % nameless[0])
     policy = {"default": default.cleaned_data["default"], "rules": [form.rule() for form in kept]}
     try:
         return msgspec.convert(policy, AccessPolicy)

@@ -28,14 +28,28 @@ class RelyingAppAdmin(ModelAdmin):  # type: ignore[misc]
     list_display = ("name", "title", "origins_shown", "groups_shown", "default_shown", "secrets_shown")
     search_fields = ("name", "title", "origins")
     readonly_fields = ("client_id", "secrets_shown", "default_shown", "created")
-    actions_detail = ("to_rules", "to_snippets", "to_secrets", "to_doctor")
+    actions_detail = ("to_rules", "to_snippets", {"title": _("More"), "items": ["to_secrets", "to_doctor"]})
     list_per_page = 50
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RelyingApp]:
         return cast("QuerySet[RelyingApp]", super().get_queryset(request).defer("logo"))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        seen = (_("App"), {"fields": ("name", "title", "origins", "launch_url", "groups", "colour")})
+        seen = (
+            _("App"),
+            {
+                "fields": (
+                    "name",
+                    "title",
+                    "origins",
+                    "launch_url",
+                    "groups",
+                    "colour",
+                    "picture",
+                    "no_picture",
+                )
+            },
+        )
         further = (
             _("Where people may come back to"),
             {"fields": ("return_addresses",), "classes": ("collapse",)},
