@@ -370,6 +370,8 @@ class Environment(BaseSettings):
     )
     #: Whether people may delete their own account.
     account_deletion: Annotated[bool, BeforeValidator(_parse_bool)] = _variable("SSO_ACCOUNT_DELETION", "off")
+    #: Whether the doctor asks hubs and apps by itself now and then.
+    doctor_rounds: Annotated[bool, BeforeValidator(_parse_bool)] = _variable("SSO_DOCTOR_ROUNDS", "on")
     #: Whether the admin wants a second factor; unsaid: see ``asks_admins_for_second_factor``.
     admin_second_factor: Annotated[bool | None, BeforeValidator(_parse_bool_or_nothing)] = _variable(
         "SSO_ADMIN_SECOND_FACTOR"

@@ -42,6 +42,7 @@ SSO_BREACHED_PASSWORDS = env.breached_passwords
 SSO_REGISTRATION = env.registration
 SSO_ACCOUNT_DELETION = env.account_deletion
 SSO_DOCTOR_ROUNDS = env.doctor_rounds
+SSO_DOCTOR_ROUNDS = env.doctor_rounds
 SSO_AUDIT_RETENTION = env.audit_retention
 SSO_ADMIN_SECOND_FACTOR = env.asks_admins_for_second_factor
 

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from typing import Final
 
+from django.conf import settings
 from django.db import close_old_connections
 from sso_client.errors import StoreUnavailable
 
@@ -25,8 +26,8 @@ _started: set[int] = set()
 
 
 def start() -> None:
-    """Go on rounds in a thread of this process; once a process, after a fork."""
-    if os.getpid() not in _started:
+    """Go on rounds in a thread of this process, if they are wanted; once a process, after a fork."""
+    if settings.SSO_DOCTOR_ROUNDS and os.getpid() not in _started:
         _started.add(os.getpid())
         threading.Thread(target=_rounds, name="doctor", daemon=True).start()
 
