@@ -129,9 +129,11 @@ class RelyingAppAdmin(ModelAdmin):  # type: ignore[misc]
     def to_secrets(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
         return app_pages.lead_to("secrets", object_id)
 
-    @action(
-        description=_("Doctor"), url_path="to-doctor", permissions=["sso.view_doctor"], icon="stethoscope"
-    )
+    def has_view_doctor_permission(self, request: HttpRequest, *_: Any) -> bool:
+        """Asked by name: one written with a dot makes unfold's check read the database before it is migrated."""
+        return request.user.has_perm("sso.view_doctor")
+
+    @action(description=_("Doctor"), url_path="to-doctor", permissions=["view_doctor"], icon="stethoscope")
     def to_doctor(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
         app = get_object_or_404(RelyingApp.objects.defer("logo"), pk=object_id)
         return app_pages.see_other(f"/admin/doctor/?app={app.name}")
