@@ -93,7 +93,13 @@ def test_flows_know_no_view(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*(ROOT / "sso" / "edge").glob("*.py"), ROOT / "authserver" / "edge.py"], ids=lambda p: p.name
+    "path",
+    [
+        *(ROOT / "sso" / "edge").glob("*.py"),
+        *(ROOT / "sso" / "metrics").glob("*.py"),
+        ROOT / "authserver" / "edge.py",
+    ],
+    ids=lambda p: p.name,
 )
 def test_the_edge_knows_neither_django_nor_sql(path: Path) -> None:
     assert touches(path, "django", "accounts", "sso.api", "sso.models", "sso.sign_ins") == []
