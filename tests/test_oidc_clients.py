@@ -52,13 +52,16 @@ def userinfo(server, token):
 
 
 def test_it_signs_people_in_and_learns_who_they_are(server, app, page):
-    sign_in(page, app, server)
+    code = sign_in(page, app, server)
     who = app.who(page)
     assert who["preferred_username"] == "ada"
     assert who["email"] == "ada@example.test"
     assert who["iss"] == server.origin
     assert who["amr"] == ["pwd"]
     assert who["sid"]
+    tokens = app.tokens(page)
+    for secret in (code, tokens["access_token"], tokens["refresh_token"], app.registered["client_secret"]):
+        assert secret not in server.output
 
 
 def test_who_is_signed_in_sees_no_page_of_ours(server, app, page):

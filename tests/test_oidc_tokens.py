@@ -155,6 +155,14 @@ def test_the_store_stays_small_however_often_tokens_are_refreshed(shop, redis_cl
     assert redis_client.hlen(key) < 12
 
 
+def test_a_refresh_token_that_nobody_uses_is_forgotten_after_a_day(ada, redis_client):
+    shop = OidcApp.registered()
+    shop.visitor.sign_in("ada", PASSWORD, remember="on")
+    shop.enter()
+    [key] = redis_client.scan_iter("sso:oidc:*")
+    assert 86_000 < redis_client.ttl(key) <= 86_400
+
+
 # -- codes
 
 
@@ -461,6 +469,22 @@ def test_parameters_in_the_address_do_not_count(shop):
 
 def test_only_forms_are_read(shop):
     response = hub_client().post("/oauth/token", json.dumps({}), content_type="application/json", secure=True)
+    assert error(response) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        pytest.param("a" * 70_000, "application/x-www-form-urlencoded", id="far too long"),
+        pytest.param(
+            "&".join(f"a{n}=1" for n in range(2000)), "application/x-www-form-urlencoded", id="many fields"
+        ),
+        pytest.param("a=b", "application/x-www-form-urlencoded; charset=utf-16", id="another charset"),
+        pytest.param("a=b", "multipart/form-data; boundary=x", id="multipart"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_told_so(body, kind):
+    response = hub_client().post("/oauth/token", body, content_type=kind, secure=True)
     assert error(response) == (400, "invalid_request")
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, cast
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, UnreadablePostError
 from django.utils.cache import patch_vary_headers
 
 from sso.errors import MethodNotAllowed, SSOError, TryAgain
@@ -54,6 +55,10 @@ def for_programs(*methods: str) -> Callable[[View], View]:
                 response = view(cast("HubRequest", request))
             except SSOError as error:
                 response = answered(error)
+            except (SuspiciousOperation, BadRequest, UnreadablePostError) as error:
+                response = answered(
+                    Refused("invalid_request", f"The body cannot be read: {type(error).__name__}.")
+                )
             except Exception as error:
                 if not is_outage(error):
                     raise

@@ -23,6 +23,8 @@ log = logging.getLogger("sso.oidc")
 CODE_LIFE = 60
 #: Seconds of an access token.
 ACCESS_LIFE = 10 * 60
+#: Seconds after which a refresh token that nobody uses is forgotten: an app that asks anew and anew fills nothing.
+UNUSED_LIFE = 24 * 60 * 60
 
 _TOKEN = re.compile(r"(?P<grant>[A-Za-z0-9_-]{22})\.[A-Za-z0-9_-]{43}", re.ASCII)
 _FIELDS = {
@@ -38,7 +40,7 @@ return redis.call('EXPIRE', KEYS[1], ARGV[1])
 """
 
 #: ARGV: field and fingerprint of what is spent, the new access token's fingerprint, "<end> <scope>", the new refresh
-#: token's fingerprint, absolute end, now. 0: spent already, or ended; whatever it gave is gone then.
+#: token's fingerprint, when all of it is forgotten, now. 0: spent already, or ended; whatever it gave is gone then.
 _SPEND = f"""
 local kept = redis.call('HMGET', KEYS[1], ARGV[1], '{_SPENT}')
 if kept[1] ~= ARGV[2] or (ARGV[1] == '{_CODE}' and kept[2]) then
@@ -150,7 +152,7 @@ def exchange(found: Found, scope: str, *, until: int) -> Tokens | None:
         fingerprint(tokens.access),
         f"{min(until, now + ACCESS_LIFE)} {scope}",
         fingerprint(tokens.refresh),
-        str(until),
+        str(min(until, now + UNUSED_LIFE)),
         str(now),
     )
     with answering() as redis:

@@ -23,6 +23,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, RSAKey
 
 from accounts import sealing
+from sso import audit
 from sso.oidc.models import SigningKey
 
 log = logging.getLogger("sso.oidc")
@@ -179,6 +180,7 @@ def _make(last: SigningKey | None, now: datetime, signs_from: datetime) -> Signi
     except IntegrityError:
         return SigningKey.objects.get(number=number)
     log.info("signing_key_made kid=%s signs_from=%s", key.kid, signs_from.isoformat())
+    audit.record(audit.Event.SIGNING_KEY_MADE, kid=key.kid)
     return key
 
 
@@ -191,6 +193,7 @@ def _retire(keys: list[SigningKey], now: datetime) -> None:
         key.published_until, key.sealed_private = now + STAYS, ""
         key.save(update_fields=["published_until", "sealed_private"])
         log.info("signing_key_retired kid=%s published_until=%s", key.kid, key.published_until.isoformat())
+        audit.record(audit.Event.SIGNING_KEY_RETIRED, kid=key.kid)
 
 
 sealing.kept("signing keys", PURPOSE, SigningKey.objects.all, sealing.in_field("sealed_private"))

@@ -8,6 +8,7 @@ from urllib.parse import unquote_plus
 
 from sso.edge.throttle import Throttle
 from sso.errors import TooManyAttempts
+from sso.keys import fingerprint
 from sso.oidc import answers
 from sso.oidc.provider import server
 
@@ -36,7 +37,7 @@ def revoke(request: HubRequest) -> HttpResponseBase:
 
 def _counted(request: HubRequest, form: QueryDict, ask: Callable[[], HttpResponse]) -> HttpResponse:
     """Refuse who tries too many secrets; RFC 6749 §2.3.1 asks for that."""
-    key = (_client_id(request, form), request.client_address)
+    key = (fingerprint(_client_id(request, form)), request.client_address)
     if wait := throttle.wait(key):
         raise TooManyAttempts("client secrets", retry_after=wait)
     response = ask()
