@@ -10,8 +10,10 @@ from django.utils import timezone
 
 from accounts import mailed_confirmation
 from accounts.models import User
+from sso.api import views
 from tests.support.mailbox import delivered, link
 from tests.support.page_visitor import Page, Visitor
+from tests.test_api_steps import new_browser, post
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -150,3 +152,22 @@ def test_what_is_printed_is_the_rebuilt_form_and_never_the_text_that_came() -> N
     visitor.sign_in("ada", PASSWORD)
     page: Any = Page(visitor.get("/account/reauthenticate/", next="/account/?a=\"b'c d").content.decode())
     assert page.value("next") == "/account/?a=%22b'c%20d"
+
+
+# -- the API
+
+
+@pytest.mark.asvs("7.5.2")
+def test_the_api_ends_another_sign_in_only_for_a_fresh_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    User.objects.create_user("ada", "ada@example.com", PASSWORD)
+    here, there = new_browser(), new_browser()
+    for browser in (here, there):
+        assert post(browser, username="ada", password=PASSWORD).status_code == 200
+    [sid] = [
+        one["sid"] for one in here.get("/api/sessions", secure=True).json()["sessions"] if not one["current"]
+    ]
+    monkeypatch.setattr(views, "FRESH", -1)  # every sign-in of this test is an old one
+    refused = here.delete(f"/api/sessions/{sid}", secure=True)
+    assert (refused.status_code, refused.json()["error"]) == (403, "confirmation_required")
+    monkeypatch.undo()
+    assert here.delete(f"/api/sessions/{sid}", secure=True).status_code == 204

@@ -44,6 +44,13 @@ class FlagRefused(BadRequest):
         self.public = f"{name} is 0 or 1."  # type: ignore[misc]
 
 
+class ConfirmationRequired(SSOError):
+    """A sensitive change by a sign-in that is not fresh: the page of the hub can ask, the API cannot."""
+
+    code, status = "confirmation_required", 403
+    public = "Confirm at /account/reauthenticate/ that it is you, or sign in again. Then try again."
+
+
 class NotReady(TryAgain):
     """Something this process stands on does not answer."""
 

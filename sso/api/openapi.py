@@ -15,8 +15,10 @@ from django.conf import settings
 
 from sso import errors
 from sso.api import bodies
+from sso.api.errors import ConfirmationRequired
 from sso.doctor import observations
 from sso.edge import errors as edge_errors
+from sso.handoff.errors import WrongHub
 
 Json = dict[str, Any]
 Refusal = type[errors.SSOError]
@@ -119,6 +121,7 @@ def _post_session() -> Json:
             edge_errors.BodyTooLarge,
             errors.UnsupportedMediaType,
             errors.TooManyAttempts,
+            WrongHub,
             *_STATE_CHANGE,
         )
         | {
@@ -166,7 +169,7 @@ def _get_sessions() -> Json:
         "summary": "Where I am signed in",
         "security": [{"hubCookie": []}],
         "responses": {"200": _json("My living sign-ins.", "SignInsBody")}
-        | refusals(errors.BadRequest, errors.NotSignedIn, errors.TryAgain),
+        | refusals(errors.BadRequest, errors.NotSignedIn, WrongHub, errors.TryAgain),
     }
 
 
@@ -177,7 +180,14 @@ def _delete_sign_in() -> Json:
         "security": [_CSRF | {"hubCookie": []}],
         "parameters": [_parameter("path", "sid", "Its public id.", pattern="^[A-Za-z0-9_-]{1,64}$")],
         "responses": {"204": {"description": "It has ended."}}
-        | refusals(errors.BadRequest, errors.NotSignedIn, errors.NotFound, *_STATE_CHANGE),
+        | refusals(
+            errors.BadRequest,
+            errors.NotSignedIn,
+            errors.NotFound,
+            ConfirmationRequired,
+            WrongHub,
+            *_STATE_CHANGE,
+        ),
     }
 
 

@@ -12,11 +12,12 @@ from django.middleware.csrf import get_token
 from django.views.decorators.debug import sensitive_variables
 from sso_client.errors import StoreUnavailable
 
+from accounts.freshness import is_fresh
 from sso import audit, registry_mirror, shared_sessions, sign_in_store, sign_ins
 from sso.api import steps
 from sso.api.bodies import CsrfBody, SignInBody, SignInsBody, StatusBody, json, read_step
 from sso.api.devices import device_name
-from sso.api.errors import FlagRefused, NotReady
+from sso.api.errors import ConfirmationRequired, FlagRefused, NotReady
 from sso.api.openapi import document
 from sso.edge.remembered import Remembered
 from sso.errors import MethodNotAllowed, NotFound, NotSignedIn, SessionEnded
@@ -27,6 +28,9 @@ from sso.requests import HubRequest
 from sso.sign_in_store import SignIn
 
 log = logging.getLogger("sso.api")
+
+#: Seconds after a sign-in in which it stands for a confirmation: a page of JSON has no other way to ask.
+FRESH = 5 * 60
 View = Callable[..., HttpResponseBase]
 
 
@@ -115,11 +119,13 @@ def my_sign_ins(request: HubRequest) -> HttpResponse:
 
 
 def end_sign_in(request: HubRequest, sid: str) -> HttpResponse:
-    """``DELETE /api/sessions/{sid}`` — end one of mine; anybody else's does not exist."""
+    """``DELETE /api/sessions/{sid}`` — end one of mine; anybody else's does not exist. Fresh only, but for this one."""
     here = _my_sign_in(request)
     if sid == here.sid:
         sign_ins.end_here(request)
         return HttpResponse(status=204)
+    if not is_fresh(request) and time.time() - here.auth_time > FRESH:
+        raise ConfirmationRequired
     other = sign_in_store.get(sid)
     with audit.cause("list"):
         if other is None or other.user_id != here.user_id or not sign_ins.end(sid):
