@@ -374,7 +374,7 @@ def test_the_example_alerts_name_metrics_that_exist() -> None:
 
 
 def test_every_metric_is_documented() -> None:
-    text = (ROOT / "docs/operations.md").read_text()
+    text = (ROOT / "docs/metrics.md").read_text()
     names = {
         family.name + ("_total" if family.type == "counter" else "")
         for metric in vars(definitions).values()

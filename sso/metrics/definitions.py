@@ -1,4 +1,4 @@
-"""Every metric there is, with its labels; docs/operations.md says what to watch."""
+"""Every metric there is, with its labels; docs/metrics.md says what to watch."""
 
 from __future__ import annotations
 
