@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from allauth.mfa.models import Authenticator
 from django.http import QueryDict
 
 from sso.access import satisfies
@@ -48,6 +50,22 @@ class Wanted:
         """The same demands for the next address."""
         age = {} if self.max_age is None else {"max_age": str(self.max_age)}
         return age | ({"amr": " ".join(self.amr)} if self.amr else {})
+
+
+#: Kinds of factors (django-allauth's names) by which each method can be proved; ``mfa`` by either, after a password.
+_PROVED_BY = {
+    "mfa": {"totp", "webauthn"},
+    "otp": {"totp", "recovery_codes"},
+    "hwk": {"webauthn"},
+    "pwd": {"password"},
+}
+
+
+def can_prove(user: Any, methods: Iterable[str]) -> bool:
+    """Whether this account has what these methods take, so that signing in anew would help."""
+    kinds = set(Authenticator.objects.filter(user=user).values_list("type", flat=True))
+    kinds |= {"password"} if user.has_usable_password() else set()
+    return all(not kinds.isdisjoint(_PROVED_BY.get(method, set())) for method in methods)
 
 
 def read(params: QueryDict) -> Wanted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase
 from django.views.decorators.debug import sensitive_post_parameters
 
@@ -91,9 +92,17 @@ def _with_way_out(response: HttpResponse, destination: Destination | None) -> Ht
 
 
 def _form(
-    request: HubRequest, destination: Destination | None, form: SignInForm, problem: str = "", **answer: Any
+    request: HubRequest,
+    destination: Destination | None,
+    form: SignInForm,
+    problem: str = "",
+    *,
+    again: bool = False,
+    **answer: Any,
 ) -> HttpResponse:
-    context = {"destination": destination, "form": form, "problem": problem}
+    demands = request.POST if request.method == "POST" else request.GET
+    context = {"destination": destination, "form": form, "problem": problem, "again": again}
+    context["amr"] = " ".join(step_up.read(demands).amr)
     return _with_way_out(page(request, "accounts/login.html", context, **answer), destination)
 
 
@@ -102,6 +111,9 @@ def _sign_in(request: HubRequest, destination: Destination | None) -> HttpRespon
     if not form.is_valid():
         return _form(request, destination, form, status=400)
     given = form.cleaned_data
+    if step_up.read(request.POST).amr:
+        # A trusted browser stands in for no factor that was asked for.
+        request.COOKIES.pop(settings.MFA_TRUST_COOKIE_NAME, None)
     try:
         user = authentication.check(request.client_address, given["username"], given["password"])
     except (BadCredentials, TooManyAttempts) as refusal:
@@ -127,9 +139,17 @@ def _signed_in_already(request: HubRequest, destination: Destination | None) -> 
     if wanted.too_old(sign_in):
         return _form(request, destination, SignInForm(initial={"username": request.user.username}))
     if missing := wanted.missing(sign_in):
-        context = {"destination": destination, "missing": missing}
-        return page(request, "accounts/stronger.html", context, status=403)
+        return _stronger(request, destination, missing)
     return _onward(request, destination, sign_in)
+
+
+def _stronger(request: HubRequest, destination: Destination | None, missing: tuple[str, ...]) -> HttpResponse:
+    """Sign in anew, with what the account has for it; or word of what it lacks, and where to add it."""
+    if step_up.can_prove(request.user, missing):
+        form = SignInForm(initial={"username": request.user.get_username()})
+        return _form(request, destination, form, again=True)
+    context = {"destination": destination, "missing": missing}
+    return page(request, "accounts/stronger.html", context, status=403)
 
 
 def _onward(request: HubRequest, destination: Destination | None, sign_in: SignIn) -> HttpResponseBase:
