@@ -103,7 +103,7 @@ def test_a_second_cookie_at_the_sign_in_page_alone_does_not_keep_people_out(
 def test_an_app_on_a_domain_that_the_cookie_does_not_reach_ends_at_an_explanation(
     page: Page, site: Family
 ) -> None:
-    away = site.app1.replace("example.test", "other.test")
+    away = site.app1.replace("example.test", "example.localhost")  # a domain of no site
     site.hub.manage("register_app", "partner", "--origin", away)
     deadline = time.monotonic() + 10
     path = f"/login/?{urlencode({'rd': away})}"
