@@ -6,18 +6,41 @@ Its lock makes numbers gapless: a second writer waits until the first has commit
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 
 from sso.audit import chain
 from sso.audit.models import AuditEvent, ChainHead
 
+#: Milliseconds that a writer waits for another one of SQLite's.
+SQLITE_WAIT = 3000
 #: Milliseconds that PostgreSQL lets a writer wait for the head, run one statement, or hold the head and be silent.
 WAITS = {
-    "lock_timeout": "3000",
+    "lock_timeout": "2000",
     "statement_timeout": "5000",
     "idle_in_transaction_session_timeout": "5000",
 }
+
+
+@contextmanager
+def short_waits() -> Iterator[None]:
+    """SQLite's wait for another writer is the connection's; here it is :data:`SQLITE_WAIT` for once."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    _busy_timeout(SQLITE_WAIT)
+    try:
+        yield
+    finally:
+        with suppress(DatabaseError, InterfaceError):
+            _busy_timeout(int(connection.settings_dict["OPTIONS"].get("timeout", 5) * 1000))
+
+
+def _busy_timeout(milliseconds: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"PRAGMA busy_timeout = {milliseconds:d}")
 
 
 def locked() -> tuple[ChainHead, str]:
@@ -43,7 +66,7 @@ def locked() -> tuple[ChainHead, str]:
 
 
 def _bound_waits() -> None:
-    """A writer that is frozen with the head in its hands must not stop all others. SQLite has one time-out."""
+    """A writer that is frozen with the head in its hands must not stop all others."""
     if connection.vendor == "postgresql":
         settings = ", ".join("set_config(%s, %s, true)" for _ in WAITS)
         with connection.cursor() as cursor:

@@ -6,6 +6,7 @@ line says under which number and hash the row is stored: whoever collects logs h
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import time
@@ -39,6 +40,8 @@ AT_ONCE = 20
 TOGETHER = 500
 #: Seconds to leave a failing database alone, so that not every request waits for it once more.
 PAUSE = 2.0
+#: Seconds that a process which ends still tries for.
+LAST_TRY = 5.0
 #: Where all processes count together what they could not store, and for how many seconds it is remembered.
 COUNTER, REMEMBERED = "cache:audit_not_stored", 7 * 86_400
 
@@ -48,6 +51,7 @@ class _Waiting:
     entries: deque[Entry] = field(default_factory=deque)
     lost: int = 0
     pause_until: float = 0.0
+    asked_to_wait: bool = False
     lock: Lock = field(default_factory=Lock)
 
 
@@ -123,6 +127,14 @@ def _say_lost() -> None:
     _stored(entry)
 
 
+def _before_the_end() -> None:
+    """The process ends: a database that is there again gets what waited; what it does not, the log has."""
+    deadline = time.monotonic() + LAST_TRY
+    while _waiting.entries and time.monotonic() < deadline:
+        if not retry():
+            time.sleep(0.2)
+
+
 def _next() -> Entry | None:
     with _waiting.lock:
         return _waiting.entries.popleft() if _waiting.entries else None
@@ -153,6 +165,9 @@ def _say_stored(rows: list[AuditEvent]) -> None:
 
 
 def _put_off(entry: Entry, why: str, *, first: bool = False) -> None:
+    if not _waiting.asked_to_wait:
+        _waiting.asked_to_wait = True
+        atexit.register(_before_the_end)
     with _waiting.lock:
         if first:
             _waiting.entries.appendleft(entry)

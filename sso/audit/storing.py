@@ -19,7 +19,7 @@ def store(entries: Iterable[Entry], *, again: bool = False) -> list[AuditEvent]:
     ``again``: an earlier try may have been committed without our hearing of it, so those that are there are
     left out.
     """
-    with transaction.atomic():
+    with head.short_waits(), transaction.atomic():
         end, damage = head.locked()
         wanted = _unstored(list(entries)) if again else list(entries)
         if damage:
