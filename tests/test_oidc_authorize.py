@@ -3,11 +3,13 @@
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.auth.models import Group
 
 from accounts.models import User
 from tests.support.oidc import CALLBACK, HUB, OidcApp, claims_of, query_of
 from tests.support.page_visitor import Visitor
+from tests.test_account_pages import SECRET, early_in_a_step, totp
 
 PASSWORD = "seven brave kettles sing"
 
@@ -298,6 +300,24 @@ def test_a_class_that_the_sign_in_does_not_reach_is_told_to_the_app(signed_in):
     assert "code" in signed_in.answer(acr_values="aal1 aal2")
     assert "code" in signed_in.answer(acr_values="urn:something:else")
     assert signed_in.answer(acr_values="aal2")["error"] == "unmet_authentication_requirements"
+
+
+def test_a_class_that_the_account_can_reach_means_signing_in_with_the_second_factor(signed_in, ada):
+    TOTP.activate(ada, SECRET)
+    assert signed_in.answer(acr_values="aal2", prompt="none")["error"] == "login_required"
+    asked = sign_in_page(signed_in.ask(acr_values="aal2"))
+    assert asked["amr"] == "mfa"
+    form = f"/login/?{urlencode(asked)}"
+    fields = {"username": "ada", "password": PASSWORD, "rd": asked["rd"], "amr": "mfa"}
+    assert signed_in.visitor.send("/login/", fields, form_of=form)["Location"] == "/login/factor/"
+    early_in_a_step()
+    there = signed_in.visitor.send("/login/factor/", {"code": totp(SECRET)})
+    if there["Location"] == "/login/trust/":
+        there = signed_in.visitor.send("/login/trust/", {"action": "skip"})
+    done = signed_in.visitor.get(there["Location"].removeprefix(HUB))
+    told = claims_of(signed_in.redeem(query_of(done["Location"])["code"]).json()["id_token"])
+    assert told["acr"] == "aal2"
+    assert "otp" in told["amr"]
 
 
 def test_a_hint_of_somebody_else_means_signing_in_as_them(signed_in):

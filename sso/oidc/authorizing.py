@@ -11,13 +11,13 @@ import time
 from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 from urllib.parse import urlencode
 
-from allauth.mfa.utils import is_mfa_enabled
 from authlib.oauth2 import OAuth2Error
 from django.core import signing
 
+from accounts import step_up
 from accounts.pages import see_other
 from sso import access, audit, registry_mirror, sign_ins
 from sso.errors import BadRequest
@@ -120,9 +120,10 @@ def _answer(asking: Asking) -> HttpResponseBase:
     sign_in = sign_ins.of_request(asking.request)
     user = asking.request.user
     if sign_in is None or not user.is_authenticated:
-        return _to_sign_in(asking, wanted, None)
-    if _must_sign_in_again(asking, wanted, sign_in) or not _strong_enough(asking, wanted, sign_in, user):
-        return _to_sign_in(asking, wanted, sign_in)
+        return _to_sign_in(asking, wanted, None, claims.methods_of(wanted.acrs))
+    lacking = _lacking(asking, wanted, sign_in, user)
+    if lacking or _must_sign_in_again(asking, wanted, sign_in):
+        return _to_sign_in(asking, wanted, sign_in, lacking)
     asked.sign_in = sign_in
     response: HttpResponseBase = server().create_authorization_response(asked, grant_user=user, grant=grant)
     return response
@@ -182,7 +183,10 @@ def _hint(asking: Asking) -> str:
 def _must_sign_in_again(asking: Asking, wanted: Wanted, sign_in: SignIn) -> bool:
     if wanted.hint and wanted.hint != sign_in.user_id:
         return _not_the_one_meant(asking, sign_in)
-    too_old = wanted.max_age is not None and time.time() - sign_in.auth_time > wanted.max_age
+    limits = [
+        limit for limit in (wanted.max_age, _verdict(asking, sign_in).max_age or None) if limit is not None
+    ]
+    too_old = bool(limits) and time.time() - sign_in.auth_time > min(limits)
     return (wanted.anew or too_old) and not _just_signed_in(asking, sign_in)
 
 
@@ -193,29 +197,30 @@ def _not_the_one_meant(asking: Asking, sign_in: SignIn) -> bool:
     return True
 
 
-def _strong_enough(asking: Asking, wanted: Wanted, sign_in: SignIn, user: User) -> bool:
-    """Whether it may go on. False: signing in again may help. Otherwise the app is told that it cannot be.
+def _lacking(asking: Asking, wanted: Wanted, sign_in: SignIn, user: User) -> tuple[str, ...]:
+    """The methods (RFC 8176) this sign-in must yet be made with. The app is told when it may not, or cannot, be."""
+    verdict = _verdict(asking, sign_in)
+    if verdict.kind == "refused" or not asking.app.admits(identity_of(user).groups):
+        _refuse(asking, sign_in, verdict.rule_id)
+    needed = (*verdict.amr, *claims.methods_of(wanted.acrs))
+    lacking = tuple(method for method in needed if not access.satisfies(method, sign_in.amr))
+    if lacking and (_just_signed_in(asking, sign_in) or not step_up.can_prove(user, lacking)):
+        asking.fail("unmet_authentication_requirements", "The account has nothing to prove that with.")
+    return lacking
 
-    Entering an app is asking its rules for ``GET /``.
-    """
-    groups = identity_of(user).groups
-    verdict = access.decide(
+
+def _verdict(asking: Asking, sign_in: SignIn) -> access.Verdict:
+    """Entering an app is asking its rules for ``GET /``."""
+    request = asking.request
+    return access.decide(
         asking.app.access,
         app_groups=asking.app.groups,
         path="/",
         method="GET",
-        address=_address(asking.request),
-        person=access.Person(groups, sign_in.amr, sign_in.auth_time),
+        address=_address(request),
+        person=access.Person(identity_of(cast("User", request.user)).groups, sign_in.amr, sign_in.auth_time),
         now=time.time(),
     )
-    if not asking.app.admits(groups) or verdict.kind == "refused":
-        _refuse(asking, sign_in, verdict.rule_id)
-    stale = bool(verdict.max_age) and time.time() - sign_in.auth_time > verdict.max_age
-    weak = any(not access.satisfies(method, sign_in.amr) for method in verdict.amr)
-    weak = weak or not claims.meets(wanted.acrs, sign_in.amr)
-    if weak and (_just_signed_in(asking, sign_in) or not is_mfa_enabled(user)):
-        asking.fail("unmet_authentication_requirements", "The account has no second factor that would do.")
-    return not weak and (not stale or _just_signed_in(asking, sign_in))
 
 
 def _refuse(asking: Asking, sign_in: SignIn, rule: str) -> NoReturn:
@@ -241,7 +246,9 @@ def _address(request: HubRequest) -> access.Address | None:
 # -- by way of the sign-in page
 
 
-def _to_sign_in(asking: Asking, wanted: Wanted, sign_in: SignIn | None) -> HttpResponseBase:
+def _to_sign_in(
+    asking: Asking, wanted: Wanted, sign_in: SignIn | None, methods: tuple[str, ...]
+) -> HttpResponseBase:
     """To the page, with this very request to come back to; ``prompt=none`` allows no page."""
     if wanted.silent:
         asking.fail("login_required", "Nobody is signed in as was asked for.")
@@ -251,7 +258,8 @@ def _to_sign_in(asking: Asking, wanted: Wanted, sign_in: SignIn | None) -> HttpR
     params = asking.params.copy()
     params[MARK] = mark
     back = f"{PATH}?{params.urlencode()}"
-    return see_other(f"/login/?{urlencode({'rd': back, **({'max_age': 0} if sign_in else {})})}")
+    demands = step_up.Wanted(0 if sign_in and not methods else None, methods).as_query()
+    return see_other(f"/login/?{urlencode({'rd': back, **demands})}")
 
 
 def _just_signed_in(asking: Asking, sign_in: SignIn) -> bool:

@@ -41,10 +41,10 @@ def acr_of(amr: Sequence[str]) -> str:
     return ACRS[1] if satisfies("mfa", amr) else ACRS[0]
 
 
-def meets(wanted: Iterable[str], amr: Sequence[str]) -> bool:
-    """Whether a sign-in is as strong as one of the classes asked for; unknown ones ask for nothing."""
-    known = [ACRS.index(name) for name in wanted if name in ACRS]
-    return not known or ACRS.index(acr_of(amr)) >= min(known)
+def methods_of(acrs: Iterable[str]) -> tuple[str, ...]:
+    """What a sign-in must be made with to reach one of these classes; unknown ones ask for nothing."""
+    known = [name for name in acrs if name in ACRS]
+    return ("mfa",) if known and ACRS[0] not in known else ()
 
 
 def of_person(user: User, scope: str) -> dict[str, Any]:
