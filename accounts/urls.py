@@ -55,7 +55,6 @@ urlpatterns = [
     path("language/", language_page.choose, name="language"),
     path("account/", account_pages.profile, name="account"),
     path("account/security/", activity.security, name="account_security"),
-    path("account/security/", activity.security, name="account_security"),
     path("account/sessions/", account_pages.sessions, name="account_sessions"),
     path("account/email/", borrowed(fresh_to_change(account.email)), name="account_email"),
     path("account/password/", borrowed(fresh(account.password_change)), name="account_change_password"),

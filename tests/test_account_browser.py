@@ -182,7 +182,7 @@ def test_ending_another_sign_in_signs_that_browser_out_at_an_app_within_a_second
     sign_in(site, page, person)
     page.wait_for_url(f"{site.hub.origin}/")
     page.goto(f"{site.hub.origin}/account/sessions/")
-    expect(page.get_by_text("Signed in just now")).to_have_count(2)
+    expect(page.get_by_text("(just now), last seen")).to_have_count(2)
     page.get_by_role("button", name="End HeadlessChrome").click()
     confirm(page)
     page.get_by_role("button", name="End HeadlessChrome").click()
@@ -190,7 +190,7 @@ def test_ending_another_sign_in_signs_that_browser_out_at_an_app_within_a_second
     page.wait_for_timeout(1000)
     there.goto(site.app1)
     expect(there.locator("#who")).to_have_text("nobody")
-    expect(page.get_by_text("Signed in just now")).to_have_count(1)
+    expect(page.get_by_text("(just now), last seen")).to_have_count(1)
     other.close()
 
 
