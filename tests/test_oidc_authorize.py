@@ -112,7 +112,6 @@ def test_the_registered_query_of_an_address_is_left_as_it_is(ada):
         pytest.param(None, id="none"),
     ],
 )
-@pytest.mark.asvs("10.4.1")
 def test_only_the_registered_address_is_answered(signed_in, uri):
     response = signed_in.ask(redirect_uri=uri)
     assert response.status_code == 400

@@ -146,7 +146,6 @@ def test_of_many_that_make_the_first_key_at_once_all_use_the_same():
         pytest.param(lambda t: "a.b.c.d.e", id="an encrypted one"),
     ],
 )
-@pytest.mark.asvs("9.1.1", "9.1.2")
 def test_nothing_but_our_own_signature_counts(forged):
     with pytest.raises(keys.TokenRefused):
         keys.verified(forged(keys.sign({"sub": "ada"})))

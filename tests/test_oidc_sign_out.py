@@ -61,7 +61,6 @@ def test_an_old_id_token_of_this_sign_in_will_do(shop, ada, monkeypatch):
     assert not is_signed_in(ada)
 
 
-@pytest.mark.asvs("10.6.2")
 @pytest.mark.parametrize("hint", ["none", "another sign-in's", "made up", "a logout token"])
 def test_everybody_else_is_asked_first(shop, ada, hint):
     token = shop.enter()["id_token"]
