@@ -33,6 +33,13 @@ class ImpersonationRefused(SSOError):
     code, status, public = "impersonation_refused", 403, "You may not sign in as this person."
 
 
+class ClosedToSupport(SSOError):
+    """Somebody is signed in as another person."""
+
+    code, status = "closed_to_support", 403
+    public = "This is closed while you are signed in as somebody else. Sign out to stop."
+
+
 def why_not(request: HubRequest, subject: User) -> str:
     """What stands in the way, for a person to read; empty when nothing does."""
     here = sign_ins.of_request(request)

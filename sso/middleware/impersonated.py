@@ -10,19 +10,12 @@ from sso_client.errors import StoreUnavailable
 
 from sso.api.errors import is_for_machines, is_the_accounts
 from sso.error_responses import respond
-from sso.errors import SSOError, TryAgain
-from sso.impersonation import actor_of
+from sso.errors import TryAgain
+from sso.impersonation import ClosedToSupport, actor_of
 from sso.requests import HubRequest
 
 #: Pages that are the person's own business.
 CLOSED = ("/account/", "/admin/", "/password/", "/register/")
-
-
-class ClosedToSupport(SSOError):
-    """Somebody is signed in as another person."""
-
-    code, status = "closed_to_support", 403
-    public = "This is closed while you are signed in as somebody else. Sign out to stop."
 
 
 class ImpersonatedMiddleware:
