@@ -102,6 +102,7 @@ def test_all_wrong_values_are_reported_at_once_one_line_each(read):
     ("name", "value", "remedy"),
     [
         ("DEBUG", "2", "Write true or false"),
+        ("SSO_DEFAULT_LANGUAGE", "fr", "Write one of de, en"),
         ("DATABASE_URL", "mysql://db/sso", "Write postgresql://"),
         ("DATABASE_URL", "db", "Write postgresql://"),
         ("SSO_REDIS_URL", "http://redis", "Write redis://"),
