@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -20,6 +21,7 @@ from tests.support.programs import ROOT
 from tests.support.redis_server import RedisServer
 from tests.support.system import require_one
 
+AXE = ROOT / "node_modules/axe-core/axe.min.js"
 VALUE, OTHER = "A" * 43, "B" * 43
 
 
@@ -54,6 +56,35 @@ def test_without_javascript_the_browser_is_checked_as_well(browser: Browser, ser
     planted(context, COOKIE, VALUE, path="/trouble/")
     planted(context, COOKIE, OTHER, path="/trouble/", domain="auth.example.test")
     assert served.check(context.new_page()) == {"cookie_conflict"}
+    context.close()
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="npm install --no-save axe-core")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_pages_break_no_rule_of_accessibility(
+    browser: Browser, served: Ground, scheme: Any, width: int
+) -> None:
+    context = browser.new_context(
+        bypass_csp=True,
+        color_scheme=scheme,
+        viewport={"width": width, "height": 800},
+        reduced_motion="reduce",
+    )
+    page = context.new_page()
+    planted(context, COOKIE, VALUE)
+    for n in range(4):
+        planted(context, f"fat{n}", "x" * 2000)
+    page.goto(f"{served.origin}/trouble/")
+    for step in ("asking", "told"):
+        if step == "told":
+            assert pressed(page) == {"planted_cookie", "cookies_large"}
+            page.locator("summary").click()
+        page.evaluate(AXE.read_text())
+        rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+        found = page.evaluate("rules => axe.run({runOnly: rules})", rules)
+        assert [(v["id"], [n["html"] for n in v["nodes"]]) for v in found["violations"]] == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     context.close()
 
 
