@@ -108,7 +108,9 @@ WRONG = {
             "example.test",
             *(
                 f"{label}.example.test"
-                for label in (["ns1", "dev", "track", "news", "hop", "plain", "blog", "away", "young", "bare"])
+                for label in (
+                    ["ns1", "dev", "track", "news", "hop", "plain", "blog", "away", "young", "bare"]
+                )
             ),
             "api.deep.example.test",
         )

@@ -314,7 +314,9 @@ def _metrics() -> Json:
     return {
         "operationId": "metrics",
         "summary": "Counts and times for Prometheus",
-        "security": [{"metricsToken": []}],
+        # Not as a scheme: whoever lacks the token gets no 401 but what any unknown address answers.
+        "description": "For whom the operator names, by `Authorization: Bearer` or by address.",
+        "security": [],
         "responses": {"200": answer} | refusals(errors.NotFound),
     }
 
@@ -409,7 +411,6 @@ def _security_schemes() -> Json:
         "hubCookie": cookie | {"name": settings.SESSION_COOKIE_NAME, "description": "Opens the account."},
         "csrfCookie": cookie | {"name": settings.CSRF_COOKIE_NAME},
         "csrfToken": {"type": "apiKey", "in": "header", "name": "X-CSRF-Token"},
-        "metricsToken": {"type": "http", "scheme": "bearer", "description": "SSO_METRICS_TOKEN."},
         "appCredentials": {"type": "http", "scheme": "basic", "description": "The app's id and secret."},
     }
 

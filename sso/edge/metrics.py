@@ -18,10 +18,10 @@ METHODS = ("GET", "HEAD")
 
 def answer(edge: Edge, asked: Asked) -> Steps:
     """200 in Prometheus's format; 404 for whoever may not read it, as if there were nothing."""
-    if not edge.door.admits(authorization=asked.header("authorization") or "", address=_address(edge, asked)):
-        raise NotFound("metrics")
     if asked.method not in METHODS:
         raise MethodNotAllowed(*METHODS)
+    if not edge.door.admits(authorization=asked.header("authorization") or "", address=_address(edge, asked)):
+        raise NotFound("metrics")
     content_type, body = page.render(asked.header("accept") or "")
     return Answer(
         200, COMMON + Headers([("Content-Type", content_type), ("Content-Length", str(len(body)))]), body
