@@ -123,9 +123,9 @@ def sort_out(sids: Sequence[str]) -> tuple[dict[str, SignIn], set[str]]:
 # -- of people
 
 
-def of_people(user_ids: Iterable[str]) -> list[SignIn]:
-    """Everything that lives of these people (there is a limit to what one person has), newest first."""
-    sids = [sid for user_id in user_ids for sid in sign_in_store.sids_of(user_id)]
+def of_people(user_ids: Iterable[str], *, each: int | None = None) -> list[SignIn]:
+    """What lives of these people, newest first: all (there is a limit to what one person has), or of so many."""
+    sids = [sid for user_id in user_ids for sid in sign_in_store.sids_of(user_id, limit=each)]
     return sorted(sort_out(sids)[0].values(), key=lambda found: -found.created)
 
 
@@ -143,8 +143,8 @@ class Impression:
     apps: dict[str, int]
 
 
-#: Sign-ins that are picked at random, and people of them whose other sign-ins are counted.
-SAMPLE, PEOPLE = 300, 20
+#: Sign-ins that are picked at random, people of them whose other sign-ins are counted, and up to how many of each.
+SAMPLE, PEOPLE, EACH = 300, 20, 20
 
 
 def impression() -> Impression:
@@ -153,9 +153,9 @@ def impression() -> Impression:
     total, picked = sum(totals), []
     for part, count in zip(EVERYBODY.parts, totals, strict=True):
         picked += sign_in_index.some(part, -(-SAMPLE * count // total) if total > SAMPLE else SAMPLE)
-    living, over = sort_out(picked)
+    living, _ = sort_out(picked)
     exact = total <= SAMPLE
-    weight = 1.0 if exact else (total - len(over)) / max(1, len(picked) - len(over))
+    weight = 1.0 if exact else total / max(1, len(picked))
     return Impression(
         sign_ins=round(weight * len(living)),
         people=_people(living.values(), weight, exact),
@@ -183,6 +183,6 @@ def _people(living: Iterable[SignIn], weight: float, exact: bool) -> int:
     if exact:
         return len(set(people))
     asked = people[:PEOPLE]
-    have = Counter(found.user_id for found in of_people(set(asked)))
+    have = Counter(found.user_id for found in of_people(set(asked), each=EACH))
     each = [1 / max(1, have[user_id]) for user_id in asked]
     return round(weight * len(people) * sum(each) / max(1, len(asked)))

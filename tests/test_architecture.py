@@ -120,3 +120,12 @@ def test_every_module_of_sso_has_its_place() -> None:
         {path.stem for path in (ROOT / "sso").glob("*.py")} - placed - {"__init__", "apps", "error_responses"}
     )
     assert loose <= {"proxy_config", "proxy_check"}
+
+
+@pytest.mark.parametrize("name", ["addresses", "grant_store", "keys", "standing", "claims"])
+def test_what_openid_connect_stores_knows_nothing_of_its_endpoints(name: str) -> None:
+    views = ("views", "authorizing", "signing_out", "tokens", "userinfo", "provider", "answers")
+    path = ROOT / "sso" / "oidc" / f"{name}.py"
+    assert touches(path, "sso.api", "accounts.views", "accounts.pages", *[f"sso.oidc.{v}" for v in views]) == []
+    if name == "addresses":
+        assert touches(path, "django") == []

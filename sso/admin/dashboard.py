@@ -33,6 +33,7 @@ def context(request: HttpRequest, given: dict[str, Any]) -> dict[str, Any]:
     """What ``admin/index.html`` shows beside what every page of the admin has."""
     may = request.user.has_perm
     shown: dict[str, Any] = {
+        "title": _("Dashboard"),
         "warnings": [w for w in every_warning() if not w.permission or may(w.permission)],
         "health": health.parts(),
         "troubles": troubles.lately(),

@@ -44,7 +44,12 @@ class Search:
     def read(cls, params: QueryDict) -> Search:
         after = params.get("after", "")
         begin = tuple(map(int, after.split("."))) if _OFFSETS.fullmatch(after) else ()
-        return cls(params.get("q", "").strip()[:150], params.get("app", "").strip()[:60], begin)
+        return cls(_plain(params.get("q", ""))[:150], _plain(params.get("app", ""))[:60], begin)
+
+
+def _plain(text: str) -> str:
+    """Without control characters: at a NUL some databases stop reading, others refuse."""
+    return "".join(c for c in text if c.isprintable()).strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ BATCH = 2000
 def sign_in(user_id: str, n: int = 0, **fields: object) -> SignIn:
     """One of number ``n``: an address of its own, begun ``n`` seconds ago."""
     now = int(time.time()) - n % 3000
-    remember = n % 10 == 0
+    remember = bool(fields.get("remember", n % 10 == 0))
     made = {
         "sid": token_urlsafe(16), "user_id": user_id, "hub_hash": token_hex(32), "created": now,
         "exp": now + (30 * 86400 if remember else 86400), "idle": 3600, "auth_time": now, "amr": ("pwd",),
