@@ -92,6 +92,12 @@ def test_the_id_token_says_who_signed_in_when_how_and_where(shop, ada):
     }
 
 
+def test_an_administrator_who_signed_in_as_somebody_is_named(shop, redis_client):
+    [signin] = redis_client.scan_iter("sso:signin:*")
+    redis_client.hset(signin, "by", "0b6c-the-administrator root")
+    assert claims_of(shop.enter()["id_token"])["act"] == {"sub": "0b6c-the-administrator"}
+
+
 def test_a_scope_that_was_not_asked_for_opens_nothing(shop, ada):
     given = shop.enter(scope="openid")
     assert not {"email", "name", "groups"} & set(claims_of(given["id_token"]))
