@@ -476,6 +476,9 @@ def test_what_an_old_secret_key_sealed(served: Ground) -> None:
         assert served.doctor() == set()
         new = "another-secret-key-of-the-tests-that-nobody-else-ever-sees-0123456789"
         assert served.doctor(env={"SECRET_KEY": new}) == {"old_secret_key"}
+        told = served.manage("doctor", env={"SECRET_KEY": new})
+        assert "1 stored secrets (mail)" in told
+        assert "2 stored secrets (second factors)" in told
         assert (
             served.doctor(env={"SECRET_KEY": new, "SECRET_KEY_FALLBACKS": served.hub.env["SECRET_KEY"]})
             == set()
@@ -493,5 +496,11 @@ from accounts import sealing
 from accounts.records import OutgoingMail
 sealed = sealing.keys("accounts.mail").encrypt(b"{}").decode()
 later = timezone.now() + timedelta(hours=9)
+from accounts.models import User
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP
+person = User.objects.create_user("sealed", "sealed@example.test")
+TOTP.activate(person, "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
+RecoveryCodes.activate(person)
 OutgoingMail.objects.create(sealed=sealed, expires=later, due=later)
 """

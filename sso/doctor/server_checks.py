@@ -19,6 +19,8 @@ from accounts.records import OutgoingMail
 from sso.doctor import beacon, calls
 from sso.doctor.findings import Finding, unique
 from sso.doctor.rules import Place, where_it_belongs
+from sso.oidc.keys import PURPOSE as SIGNING
+from sso.oidc.models import SigningKey
 from sso.origins import Origin
 from sso.proxy_check.trial import trial_session
 from sso.redis import answering
@@ -87,7 +89,8 @@ def of_keys() -> Iterator[Finding]:
     """Whether what was sealed under ``SECRET_KEY`` still opens. What is sealed is looked at by nobody."""
     kinds: tuple[tuple[str, Iterable[str], Callable[[str], object]], ...] = (
         ("mail", _letters(), lambda text: sealing.keys("accounts.mail").decrypt(text.encode())),
-        ("TOTP", _totp_secrets(), lambda text: get_adapter().decrypt(text)),
+        ("second factors", _factors(), lambda text: get_adapter().decrypt(text)),
+        ("signing keys", _signing_keys(), lambda text: sealing.keys(SIGNING).decrypt(text.encode())),
     )
     for kind, rows, unseal in kinds:
         if count := sum(not _opens(unseal, row) for row in rows):
@@ -98,10 +101,14 @@ def _letters() -> Iterator[str]:
     yield from OutgoingMail.objects.order_by("-pk").values_list("sealed", flat=True)[:SAMPLE]
 
 
-def _totp_secrets() -> Iterator[str]:
-    kept = Authenticator.objects.filter(type=Authenticator.Type.TOTP).order_by("-pk")
-    for data in kept.values_list("data", flat=True)[:SAMPLE]:
-        yield str(data.get("secret", ""))
+def _factors() -> Iterator[str]:
+    """Secrets of one-time codes, and seeds of recovery codes."""
+    for data in Authenticator.objects.order_by("-pk").values_list("data", flat=True)[:SAMPLE]:
+        yield from (str(data[name]) for name in ("secret", "seed") if data.get(name))
+
+
+def _signing_keys() -> Iterator[str]:
+    yield from SigningKey.objects.exclude(sealed_private="").values_list("sealed_private", flat=True)
 
 
 def _opens(unseal: Callable[[str], object], text: str) -> bool:
