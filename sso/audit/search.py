@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 
+from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
@@ -75,12 +76,24 @@ def _exact(wanted: Filter) -> Q:
 
 
 def _person(person: str) -> Q:
-    return (
-        Q(subject_id=person)
-        | Q(actor_id=person)
-        | Q(subject_name__iexact=person)
-        | Q(actor_name__iexact=person)
-    )
+    ids = _ids_of(person)
+    return Q(subject_id__in=ids) | Q(actor_id__in=ids)
+
+
+def _ids_of(person: str) -> set[str]:
+    """Ids have indexes. Names are looked up among people, and only for somebody deleted among the events."""
+    name = person.casefold()
+    known = get_user_model().objects.filter(Q(username=name) | Q(email=name))
+    ids = {str(pk) for pk in known.values_list("pk", flat=True)}
+    if not ids and not _is_id(person):
+        ids |= set(
+            AuditEvent.objects.order_by().filter(subject_name=name).values_list("subject_id", flat=True)[:50]
+        )
+    return ids | {person}
+
+
+def _is_id(text: str) -> bool:
+    return ":" in text or (text.count("-") == 4 and len(text) == 36)
 
 
 def _anywhere(word: str) -> Q:
