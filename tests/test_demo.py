@@ -22,6 +22,14 @@ from tests.support.relying_apps import PAGE, Answered, request
 
 COMMAND = [sys.executable, str(ROOT / "manage.py"), "demo"]
 
+#: Program → its domain, in the order of ports.
+PLACES = {
+    "auth": "example.localhost",
+    "wiki": "example.localhost",
+    "shop": "example.localhost",
+    "notes": "other.localhost",
+}
+
 
 class Demo:
     """A running demo; ``text`` is all it has printed."""
@@ -47,8 +55,8 @@ class Demo:
         return self.text
 
     def get(self, name: str, path: str) -> Answered:
-        at = self.port + ["auth", "wiki", "shop"].index(name)
-        return request(at, "GET", path, PAGE | {"Host": f"{name}.example.localhost:{at}"})
+        at = self.port + list(PLACES).index(name)
+        return request(at, "GET", path, PAGE | {"Host": f"{name}.{PLACES[name]}:{at}"})
 
     def interrupt(self, how: signal.Signals = signal.SIGINT) -> str:
         """Ctrl-C (or another signal), and what was printed until the end."""
@@ -67,8 +75,8 @@ class Demo:
                 self.process.communicate()
 
 
-def three_free_ports() -> int:
-    return free_ports(3)[0]
+def free_demo_ports() -> int:
+    return free_ports(len(PLACES))[0]
 
 
 def is_free(port: int) -> bool:
@@ -78,7 +86,7 @@ def is_free(port: int) -> bool:
 
 
 def children(demo: Demo) -> dict[str, int]:
-    """Name (``gunicorn``'s application) → process id of the demo's three children, from ``/proc``."""
+    """Name (``gunicorn``'s application) → process id of the demo's children, from ``/proc``."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -98,7 +106,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def demo(data: Path) -> Iterator[Demo]:
-    running = Demo(data, three_free_ports())
+    running = Demo(data, free_demo_ports())
     try:
         running.until("Ctrl-C stops everything")
         yield running
@@ -109,7 +117,7 @@ def demo(data: Path) -> Iterator[Demo]:
 def nothing_listens(first: int) -> bool:
     """Within the second the system may take to close the sockets of killed processes."""
     deadline = time.monotonic() + 2
-    while not all(is_free(port) for port in range(first, first + 3)):
+    while not all(is_free(port) for port in range(first, first + len(PLACES))):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
@@ -117,10 +125,10 @@ def nothing_listens(first: int) -> bool:
 
 
 def test_the_demo_starts_says_where_to_go_and_leaves_nothing_behind(demo: Demo, data: Path) -> None:
-    for at, name in enumerate(["auth", "wiki", "shop"]):
-        assert f"http://{name}.example.localhost:{demo.port + at}\n" in demo.text
+    for at, name in enumerate(list(PLACES)):
+        assert f"http://{name}.{PLACES[name]}:{demo.port + at}\n" in demo.text
         assert demo.get(name, "/healthz").status == 200
-    assert [line for line in demo.text.splitlines() if line.endswith("…")][-1] == "Starting shop …"
+    assert [line for line in demo.text.splitlines() if line.endswith("…")][-1] == "Starting notes …"
     login = demo.get("wiki", "/search?q=tea&in=titles").headers["Location"]
     assert login.startswith(f"http://auth.example.localhost:{demo.port}/login/?rd=")
     assert demo.get("auth", login.partition(str(demo.port))[2]).status == 200
@@ -145,7 +153,7 @@ def test_a_second_start_finds_people_apps_and_password_also_on_other_ports(demo:
     assert password
     demo.interrupt(signal.SIGTERM)
     assert demo.process.returncode == 0
-    again = Demo(data, three_free_ports())
+    again = Demo(data, free_demo_ports())
     try:
         assert password[1] in again.until("Ctrl-C stops everything")
         assert again.get("wiki", "/").status == 200
@@ -177,9 +185,9 @@ def test_only_this_machine_reaches_the_demo(demo: Demo) -> None:
             assert line.connect_ex((address, demo.port)) != 0
 
 
-@pytest.mark.parametrize("name", ["auth", "wiki", "shop"])
+@pytest.mark.parametrize("name", list(PLACES))
 def test_when_one_dies_all_are_stopped_and_it_is_named(demo: Demo, name: str) -> None:
-    port = demo.port + ["auth", "wiki", "shop"].index(name)
+    port = demo.port + list(PLACES).index(name)
     os.kill(children(demo)[str(port)], signal.SIGKILL)
     rest, _ = demo.process.communicate(timeout=30)
     assert demo.process.returncode == 1
@@ -191,14 +199,14 @@ def test_a_demo_killed_without_notice_takes_its_children_along(demo: Demo) -> No
     demo.process.kill()
     demo.process.communicate(timeout=30)
     deadline = time.monotonic() + 40
-    while not all(is_free(demo.port + at) for at in range(3)):
+    while not all(is_free(demo.port + at) for at in range(len(PLACES))):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("at", range(4))
 def test_a_taken_port_is_one_clear_line(data: Path, at: int) -> None:
-    first = three_free_ports()
+    first = free_demo_ports()
     with closing(socket.create_server(("127.0.0.1", first + at))):
         env = clean_environment({"SSO_DATA_DIR": str(data), "DEMO_PORT": str(first)})
         done = subprocess.run(COMMAND, env=env, capture_output=True, text=True, timeout=30, check=False)
@@ -208,7 +216,7 @@ def test_a_taken_port_is_one_clear_line(data: Path, at: int) -> None:
     assert f"Port {first + at} is taken. Start with DEMO_PORT=" in done.stderr
 
 
-@pytest.mark.parametrize("port", ["http", "0", "65534", "-1", "\uff18\uff10\uff10\uff10"])
+@pytest.mark.parametrize("port", ["http", "0", "65533", "-1", "\uff18\uff10\uff10\uff10"])
 def test_a_port_that_is_none_is_one_clear_line(data: Path, port: str) -> None:
     env = clean_environment({"SSO_DATA_DIR": str(data), "DEMO_PORT": port})
     done = subprocess.run(COMMAND, env=env, capture_output=True, text=True, timeout=30, check=False)
@@ -219,7 +227,7 @@ def test_a_port_that_is_none_is_one_clear_line(data: Path, port: str) -> None:
 
 def test_settings_of_a_real_installation_do_not_lead_the_demo_into_it(data: Path, tmp_path: Path) -> None:
     real = {"DATABASE_URL": f"sqlite:///{tmp_path}/real.sqlite3", "SSO_REDIS_URL": "redis://127.0.0.1:1"}
-    env = clean_environment({"SSO_DATA_DIR": str(data), "DEMO_PORT": str(three_free_ports()), **real})
+    env = clean_environment({"SSO_DATA_DIR": str(data), "DEMO_PORT": str(free_demo_ports()), **real})
     demo = subprocess.Popen(COMMAND, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert demo.stdout is not None
     try:

@@ -9,12 +9,12 @@ import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
 
 from tests.support.relying_apps import COOKIE, request
-from tests.test_demo import Demo, three_free_ports
+from tests.test_demo import PLACES, Demo, free_demo_ports
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    running = Demo(tmp_path_factory.mktemp("demo"), three_free_ports())
+    running = Demo(tmp_path_factory.mktemp("demo"), free_demo_ports())
     try:
         running.until("Ctrl-C stops everything")
         yield running
@@ -38,13 +38,12 @@ def _complaint(message: ConsoleMessage) -> str:
 
 
 class Walk:
-    """One browser on its way through the three."""
+    """One browser on its way through all of them."""
 
     def __init__(self, demo: Demo, context: BrowserContext, page: Page) -> None:
         self.context, self.page = context, page
-        self.auth, self.wiki, self.shop = (
-            f"http://{name}.example.localhost:{demo.port + at}"
-            for at, name in enumerate(["auth", "wiki", "shop"])
+        self.auth, self.wiki, self.shop, self.notes = (
+            f"http://{name}.{domain}:{demo.port + at}" for at, (name, domain) in enumerate(PLACES.items())
         )
         found = re.search(r"Password +(\S+)", demo.text)
         assert found
@@ -81,6 +80,18 @@ def test_one_sign_in_at_the_wiki_is_known_at_the_shop_and_ends_there_for_both(wa
     walk.is_known("Ada Lovelace")
     walk.page.locator("#sign-out").click()
     expect(walk.page.locator("#sign-in")).to_be_visible()
+    walk.is_gone()
+
+
+def test_the_notes_on_another_domain_know_who_signed_in_at_the_wiki_and_sign_out_for_both(walk: Walk) -> None:
+    walk.page.goto(f"{walk.wiki}/pages/style")
+    walk.sign_in("grace")
+    expect(walk.page).to_have_url(f"{walk.wiki}/pages/style")
+    walk.page.goto(f"{walk.notes}/pages/style")
+    expect(walk.page).to_have_url(f"{walk.notes}/pages/style")
+    expect(walk.page.locator("#who")).to_have_text("Grace Hopper")
+    walk.page.get_by_role("button", name="Sign out").click()
+    expect(walk.page).to_have_url(f"{walk.notes}/")
     walk.is_gone()
 
 

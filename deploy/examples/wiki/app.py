@@ -1,7 +1,7 @@
 """A small wiki that lets the auth server sign people in: Flask and ``sso_client``, nothing else.
 
 Everything about sign-in is in ``create_app``: the middleware, one error handler, and ``signed_in`` in the views.
-Set ``SSO_HUB``, ``SSO_REDIS_URL`` and ``APP_ORIGIN``.
+Set ``SSO_HUB``, ``SSO_REDIS_URL`` and ``APP_ORIGIN``, and ``APP_TITLE`` if it is called something else.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def create_app() -> Flask:
     hub, origin = os.environ["SSO_HUB"], os.environ["APP_ORIGIN"]
     app = Flask(__name__, static_folder=SHARED, static_url_path="/static")
     app.config.update(HUB=hub, ORIGIN=origin, SHOP=os.environ.get("SHOP_ORIGIN", ""))
+    app.config["SITE_TITLE"] = os.environ.get("APP_TITLE", "Wiki")
 
     def dress(answer: Answer) -> Answer:
         """Show 403 and 503 in the wiki's own design; nobody may be named when nobody can be known."""
@@ -105,8 +106,8 @@ def _person() -> dict[str, Any]:
 
 
 def app_config() -> dict[str, str]:
-    """Addresses of the three, for templates."""
-    return {name: current_app.config[name.upper()] for name in ("hub", "origin", "shop")}
+    """What it is called and where its neighbours are, for templates."""
+    return {name: current_app.config[name.upper()] for name in ("hub", "origin", "shop", "site_title")}
 
 
 def _security(hub: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Everything at once on this machine: the auth server, two apps that trust it, people, and a Redis."""
+"""Everything at once on this machine: the auth server, three apps on two domains that trust it, people, and a Redis."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from sso.management.commands._processes import DemoFailed, Family, Program, inte
 
 PROJECT = Path(__file__).resolve().parents[3]
 EXAMPLES = PROJECT / "deploy" / "examples"
-DOMAIN = "example.localhost"
+DOMAIN, FURTHER = "example.localhost", "other.localhost"
 #: The demo listens here and nowhere else: its password stands on a screen.
 LOOPBACK = "127.0.0.1"
-NAMES = ("auth", "wiki", "shop")
+#: Program → its domain, in the order of ports. The notes are the wiki once more, on the further domain.
+PLACES = {"auth": DOMAIN, "wiki": DOMAIN, "shop": DOMAIN, "notes": FURTHER}
 #: Variables that say where an installation lives: none of them may lead the demo into a real one.
 FOREIGN = ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "DATABASE_URL", "SSO_REDIS_URL", "SSO_OLDER_COOKIE_DOMAINS")
 
 
 class Command(BaseCommand):
-    help = "Run the auth server and two example apps on this machine. DEMO_PORT moves their three ports."
+    help = "Run the auth server and three example apps on this machine. DEMO_PORT moves their four ports."
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -69,7 +70,7 @@ class Command(BaseCommand):
         folder = Path(settings.SSO_DATA_DIR)
         call_command("migrate", verbosity=0, interactive=False)
         make_people(demo_password(folder))
-        make_apps({name: os.environ[f"{name.upper()}_ORIGIN"] for name in NAMES[1:]})
+        make_apps({name: os.environ[f"{name.upper()}_ORIGIN"] for name in PLACES if name != "auth"})
 
     def say(self, text: str) -> None:
         self.stdout.write(text)
@@ -77,15 +78,15 @@ class Command(BaseCommand):
 
 
 def first_port() -> int:
-    """``DEMO_PORT``, the first of three free ports; raises ``CommandError`` in one line."""
+    """``DEMO_PORT``, the first of four free ports; raises ``CommandError`` in one line."""
     text = os.environ.get("DEMO_PORT") or "8000"
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65_533):
-        raise CommandError(f"DEMO_PORT={text}: not a port from 1 to 65533. Write one such as 9000.")
-    for port in range(int(text), int(text) + 3):
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65_532):
+        raise CommandError(f"DEMO_PORT={text}: not a port from 1 to 65532. Write one such as 9000.")
+    for port in range(int(text), int(text) + len(PLACES)):
         if why := taken(port):
             other = 9000 if int(text) < 9000 else int(text) + 10
             raise CommandError(
-                f"Port {port} {why}. Start with DEMO_PORT={other} to use {other} to {other + 2}."
+                f"Port {port} {why}. Start with DEMO_PORT={other} to use {other} to {other + 3}."
             )
     return int(text)
 
@@ -93,7 +94,7 @@ def first_port() -> int:
 def demo_environment(folder: Path, redis: str, first: int) -> dict[str, str]:
     """What the demo's processes see: this user's environment, and an installation of the demo's own."""
     dropped = {*FOREIGN, *(f"{name}_FILE" for name in FOREIGN)}
-    auth, wiki, shop = (f"http://{name}.{DOMAIN}:{first + at}" for at, name in enumerate(NAMES))
+    auth, wiki, shop, notes = origins(first).values()
     return {name: value for name, value in os.environ.items() if name not in dropped} | {
         "DJANGO_SETTINGS_MODULE": "authserver.settings",
         "DEBUG": "false",
@@ -102,12 +103,22 @@ def demo_environment(folder: Path, redis: str, first: int) -> dict[str, str]:
         "SSO_REDIS_URL": redis,
         "SSO_REDIS_PREFIX": "sso:",
         "SSO_COOKIE_NAME": "__Secure-sso_session",
-        "SSO_SITES": f"{DOMAIN}={auth}",
+        "SSO_SITES": f"{DOMAIN}={auth}, {FURTHER}={hub_of(FURTHER, first)}",
         "SSO_WORKERS": "2",
-        "SSO_HUB": auth,
         "WIKI_ORIGIN": wiki,
         "SHOP_ORIGIN": shop,
+        "NOTES_ORIGIN": notes,
     }
+
+
+def origins(first: int) -> dict[str, str]:
+    """Where each program is, by name."""
+    return {name: f"http://{name}.{domain}:{first + at}" for at, (name, domain) in enumerate(PLACES.items())}
+
+
+def hub_of(domain: str, first: int) -> str:
+    """The auth server's address on one of the domains."""
+    return f"http://auth.{domain}:{first}"
 
 
 def prepare(env: dict[str, str]) -> None:
@@ -121,24 +132,35 @@ def prepare(env: dict[str, str]) -> None:
 
 
 def programs(env: dict[str, str], first: int) -> list[Program]:
-    """The three, in the order they start."""
+    """All of them, in the order they start."""
     gunicorn = [sys.executable, "-m", "gunicorn", "--no-control-socket"]
     conf = str(PROJECT / "deploy" / "gunicorn.conf.py")
     hub = [*gunicorn, "--config", conf, "--chdir", str(PROJECT), "authserver.wsgi:application"]
     small = [*gunicorn, "--workers", "1", "--log-level", "warning"]
     wiki = [*small, "--threads", "8", "--chdir", str(EXAMPLES / "wiki"), "app:create_app()"]
     shop = [*small, "--worker-class", "asgi", "--chdir", str(EXAMPLES / "shop"), "app:app"]
+    commands = {"auth": hub, "wiki": wiki, "shop": shop, "notes": wiki}
     return [
         Program(
             name=name,
-            command=(*command, "--bind", f"{LOOPBACK}:{first + at}"),
-            env=env | {"APP_ORIGIN": f"http://{name}.{DOMAIN}:{first + at}", "PYTHONUNBUFFERED": "1"},
-            host=f"{name}.{DOMAIN}",
+            command=(*commands[name], "--bind", f"{LOOPBACK}:{first + at}"),
+            env=env | app_environment(name, first),
+            host=f"{name}.{domain}",
             port=first + at,
             health="/readyz" if name == "auth" else "/healthz",
         )
-        for at, (name, command) in enumerate(zip(NAMES, (hub, wiki, shop), strict=True))
+        for at, (name, domain) in enumerate(PLACES.items())
     ]
+
+
+def app_environment(name: str, first: int) -> dict[str, str]:
+    """What one program sees beside the rest: an app is told the hub of its own domain."""
+    return {
+        "APP_ORIGIN": origins(first)[name],
+        "APP_TITLE": name.title(),
+        "SSO_HUB": hub_of(PLACES[name], first),
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def welcome(everybody: list[Program], password: str) -> str:
