@@ -93,6 +93,8 @@ def test_the_printed_line_lets_an_app_read_track_and_report_activity(
         "PUBLISH __redis__:invalidate x",
         "SUBSCRIBE other",
         "PSUBSCRIBE *",
+        "GET sso:signins:session",
+        "ZRANGE sso:signins:session 0 -1",
         "SELECT 1",
     ],
 )
