@@ -7,6 +7,7 @@ from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.auth.models import Group
 
 from accounts.models import User
+from sso.oidc import authorizing
 from tests.support.oidc import CALLBACK, HUB, OidcApp, claims_of, query_of
 from tests.support.page_visitor import Visitor
 from tests.test_account_pages import SECRET, early_in_a_step, totp
@@ -326,8 +327,16 @@ def test_a_hint_of_somebody_else_means_signing_in_as_them(signed_in):
     signed_in.visitor = Visitor()
     signed_in.visitor.sign_in("bob", PASSWORD)
     assert signed_in.answer(id_token_hint=token, prompt="none")["error"] == "login_required"
-    done = signs_in_again(signed_in, sign_in_page(signed_in.ask(id_token_hint=token)))
+    asked = sign_in_page(signed_in.ask(id_token_hint=token))
+    assert len(asked["rd"]) < 1000
+    done = signs_in_again(signed_in, asked)
     assert "code" in query_of(done["Location"])
+    # Who signs in as somebody else after all is not the one the app meant.
+    asked = sign_in_page(OidcApp(signed_in.app, signed_in.secret, Visitor()).ask(id_token_hint=token))
+    bob = Visitor()
+    fields = {"username": "bob", "password": PASSWORD, "rd": asked["rd"]}
+    there = bob.send("/login/", fields, form_of=f"/login/?{urlencode(asked)}")
+    assert query_of(bob.get(there["Location"].removeprefix(HUB))["Location"])["error"] == "login_required"
 
 
 # -- the hub
@@ -365,6 +374,14 @@ def test_discovery_says_where_everything_is(client):
 
 def test_parameters_that_nobody_knows_change_nothing(signed_in):
     assert "code" in signed_in.answer(claims='{"userinfo":{}}', login_hint="bob", ui_locales="de", x="y")
+
+
+def test_the_longest_request_passes_through_the_sign_in_page(shop):
+    room = authorizing.LONGEST - len(urlencode(shop.question(state="")))
+    asked = sign_in_page(shop.ask(state="s" * room))
+    assert shop.visitor.get(f"/login/?{urlencode(asked)}").status_code == 200
+    assert "code" in query_of(signs_in_again(shop, asked)["Location"])
+    assert shop.answer(state="s" * (room + 1))["error"] == "invalid_request"
 
 
 def test_what_the_sign_in_page_comes_back_to_is_the_request_itself(shop):

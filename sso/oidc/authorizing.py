@@ -43,6 +43,10 @@ MARK = "sso_asked"
 MARK_LIFE = 60 * 60
 #: Characters of a request, so that it fits into the address of the sign-in page and every proxy's buffers.
 LONGEST = 1600
+#: Characters that a server takes as one address.
+LONGEST_LINE = 7000
+#: An ID token, not counted above.
+HINT = "id_token_hint"
 #: Parameters that would mean more than what they look like (OpenID Connect Core §6, §7.2.1).
 NOT_SPOKEN = {
     "request": "request_not_supported",
@@ -136,7 +140,7 @@ def _read(asking: Asking) -> Wanted:
     params = asking.params
     if twice := [name for name, values in params.lists() if len(values) > 1]:
         asking.fail("invalid_request", f"{len(twice)} of the parameters came more than once.")
-    if len(params.urlencode()) > LONGEST:
+    if len(params.urlencode()) - len(params.get(HINT, "")) - len(params.get(MARK, "")) > LONGEST:
         asking.fail("invalid_request", f"The request is longer than {LONGEST} characters.")
     for name, error in NOT_SPOKEN.items():
         if name in params:
@@ -167,10 +171,11 @@ def _max_age(asking: Asking) -> int | None:
 
 
 def _hint(asking: Asking) -> str:
-    """Raises the error to send back for a hint that is not ours: an app that sends it means something by it."""
-    token = asking.params.get("id_token_hint")
+    """Whom the app means. An app that sends a hint means something by it: one that is not ours is an error."""
+    token = asking.params.get(HINT)
     if not token:
-        return ""
+        mark = _mark(asking.params)
+        return mark.hint if mark else ""
     hint = hints.read(token)
     if hint is None or hint.client_id != asking.app.client_id:
         asking.fail("invalid_request", "id_token_hint is no ID token of this app.")
@@ -246,41 +251,56 @@ def _address(request: HubRequest) -> access.Address | None:
 # -- by way of the sign-in page
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """That the sign-in page was shown for one request: when, to which sign-in, for whom the app meant."""
+
+    at: int
+    sid: str
+    hint: str
+
+
 def _to_sign_in(
     asking: Asking, wanted: Wanted, sign_in: SignIn | None, methods: tuple[str, ...]
 ) -> HttpResponseBase:
-    """To the page, with this very request to come back to; ``prompt=none`` allows no page."""
+    """To the page, with this very request to come back to; ``prompt=none`` allows no page.
+
+    An ID token is too long for that: the mark says whom it was about.
+    """
     if wanted.silent:
         asking.fail("login_required", "Nobody is signed in as was asked for.")
-    mark = signing.dumps(
-        [int(time.time()), sign_in.sid if sign_in else "", _digest(asking.params)], salt=MARK, compress=False
-    )
+    marked = [int(time.time()), sign_in.sid if sign_in else "", wanted.hint, _digest(asking.params)]
     params = asking.params.copy()
-    params[MARK] = mark
-    back = f"{PATH}?{params.urlencode()}"
+    params.pop(HINT, None)
+    params[MARK] = signing.dumps(marked, salt=MARK)
     demands = step_up.Wanted(0 if sign_in and not methods else None, methods).as_query()
-    return see_other(f"/login/?{urlencode({'rd': back, **demands})}")
+    return see_other(f"/login/?{urlencode({'rd': f'{PATH}?{params.urlencode()}', **demands})}")
+
+
+def _mark(params: QueryDict) -> Mark | None:
+    """The mark of this very request; None when it has none of ours, or another's."""
+    try:
+        at, sid, hint, digest = signing.loads(params.get(MARK, ""), salt=MARK, max_age=MARK_LIFE)
+    except (signing.BadSignature, ValueError, TypeError):
+        return None
+    return Mark(int(at), str(sid), str(hint)) if digest == _digest(params) else None
 
 
 def _just_signed_in(asking: Asking, sign_in: SignIn) -> bool:
     """Whether this sign-in was made after, and because, this very request showed the sign-in page."""
-    try:
-        asked_at, before, digest = signing.loads(asking.params.get(MARK, ""), salt=MARK, max_age=MARK_LIFE)
-    except (signing.BadSignature, ValueError, TypeError):
-        return False
-    this_one = digest == _digest(asking.params)
-    return this_one and before != sign_in.sid and sign_in.auth_time >= int(asked_at)
+    mark = _mark(asking.params)
+    return mark is not None and mark.sid != sign_in.sid and sign_in.auth_time >= mark.at
 
 
 def _digest(params: QueryDict) -> str:
-    """Of everything but the mark itself."""
-    rest = sorted((name, value) for name, value in params.items() if name != MARK)
+    """Of everything but the mark and what it stands for."""
+    rest = sorted((name, value) for name, value in params.items() if name not in (MARK, HINT))
     return sha256(repr(rest).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def as_get(params: QueryDict) -> str:
     """Where a POST of the same parameters goes on: a form from another site carries no ``Lax`` cookie."""
     query = params.urlencode()
-    if len(query) > 2 * LONGEST:
+    if len(query) > LONGEST_LINE:
         raise BadRequest("the request is too long")
     return f"{PATH}?{query}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PATH = "/oauth/logout"
 #: Characters that a request may have on its way from a form to an address.
-LONGEST = 3500
+LONGEST = 7000
 
 
 @dataclass(frozen=True, slots=True)
