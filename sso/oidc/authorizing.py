@@ -140,7 +140,10 @@ def _read(asking: Asking) -> Wanted:
     params = asking.params
     if twice := [name for name, values in params.lists() if len(values) > 1]:
         asking.fail("invalid_request", f"{len(twice)} of the parameters came more than once.")
-    if len(params.urlencode()) - len(params.get(HINT, "")) - len(params.get(MARK, "")) > LONGEST:
+    if (
+        len(urlencode([(name, value) for name, value in params.items() if name not in (HINT, MARK)]))
+        > LONGEST
+    ):
         asking.fail("invalid_request", f"The request is longer than {LONGEST} characters.")
     for name, error in NOT_SPOKEN.items():
         if name in params:
