@@ -73,15 +73,21 @@ class Anchor:
 Progress = Callable[[int], None]
 
 
-def verify(*, anchors: tuple[Anchor, ...] = (), progress: Progress | None = None) -> Report:
-    """Check every row behind the floor, and the head. Raises database errors."""
-    return _Verification(anchors, progress or (lambda _: None)).run()
+def verify(
+    *, anchors: tuple[Anchor, ...] = (), start: Anchor | None = None, progress: Progress | None = None
+) -> Report:
+    """Check every row behind the floor, and the head. Raises database errors.
+
+    ``start`` is a row that was verified before, when its key was still at hand: only what stands behind it is read.
+    """
+    return _Verification(anchors, start, progress or (lambda _: None)).run()
 
 
 class _Verification:
     """One reading. ``before`` is the hash that the next row stands on; None after a hole."""
 
-    def __init__(self, anchors: tuple[Anchor, ...], progress: Progress) -> None:
+    def __init__(self, anchors: tuple[Anchor, ...], start: Anchor | None, progress: Progress) -> None:
+        self.start = start
         self.report = Report()
         self.anchors = {anchor.seq: anchor for anchor in anchors}
         self.progress = progress
@@ -118,7 +124,15 @@ class _Verification:
             )
             for seq in below[:MOST]:
                 self.report.add(seq, "foreign", "this row stands before the beginning of the trail.")
+        if self.start is not None and self.start.seq >= self.seq:
+            self._start_behind(self.start)
         self.report.first = self.seq + 1
+
+    def _start_behind(self, start: Anchor) -> None:
+        self.seq, self.before = start.seq, start.hash
+        row = AuditEvent.objects.filter(seq=start.seq).values_list("hash", flat=True).first()
+        if row != start.hash:
+            self.report.add(start.seq, "anchor", "the row you start from is missing, or is another one.")
 
     # -- rows
 

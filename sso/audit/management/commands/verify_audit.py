@@ -39,9 +39,17 @@ class Command(BaseCommand):
             help="a row as an audit_stored line of your logs has it; may be given several times",
         )
 
+        parser.add_argument(
+            "--from",
+            dest="start",
+            type=_anchor,
+            metavar="SEQ:HASH",
+            help="read only what stands behind this row, which an earlier run found sound",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            report = verify(anchors=tuple(options["expect"]), progress=self._progress)
+            report = verify(anchors=tuple(options["expect"]), start=options["start"], progress=self._progress)
         except DatabaseError as error:
             self.stderr.write(
                 f"The trail could not be read: {type(error).__name__}. Nothing is known about it."
