@@ -61,6 +61,8 @@ def logout(request: HubRequest) -> HttpResponseBase:
     except ReturnAddressRefused as refusal:
         return _refused(request, refusal)
     who = _who(request)
+    if not who and not hubs.is_primary(request.site):
+        return see_other(flow.sign_out_address(destination))
     if not who:
         return page(request, "accounts/signed_out.html", {"destination": destination})
     context = {"destination": destination, **who}
@@ -163,10 +165,14 @@ def _onward(request: HubRequest, destination: Destination | None, sign_in: SignI
 
 
 def _sign_out(request: HubRequest) -> HttpResponseBase:
+    known = bool(_who(request)) or hubs.is_primary(request.site)
     sign_ins.end_here(request)
     try:
         destination = _destination(request)
-        response: HttpResponse = see_other(destination.address if destination else "/logout/")
+        if known:
+            response: HttpResponse = see_other(destination.address if destination else "/logout/")
+        else:
+            response = further.nobody_to_sign_out(request, destination)
     except ReturnAddressRefused as refusal:
         response = _refused(request, refusal, signed_out=True)
     # Empties what the back button could show. Never "cookies": that would take the other apps' as well.

@@ -175,6 +175,8 @@ def test_a_second_use_signs_nobody_in_and_ends_what_the_first_one_gave_and_no_mo
     assert ada.who() == "ada"
     answer = thief.finish(ticket)
     assert answer.status_code == 400
+    assert ticket not in answer.text
+    assert answer.headers["referrer-policy"] == "strict-origin"
     assert ada.who() == thief.who() == "nobody"
     assert ada.who(home.primary) == "ada"
     assert {record["site"] for record in home.sessions()} == {"example.test"}
@@ -627,6 +629,18 @@ def test_a_form_of_an_app_on_the_further_site_signs_out_everywhere(home: House) 
     answer = ada.client.post(f"{home.further}/logout/", data={"rd": f"{FAR}/bye"}, headers={"Origin": FAR})
     assert location(answer) == f"{FAR}/bye"
     assert (ada.who(), ada.who(home.primary)) == ("nobody", "nobody")
+
+
+def test_a_further_hub_that_had_forgotten_somebody_leads_on_to_where_they_can_sign_out(home: House) -> None:
+    ada = home.window("ada")
+    asked = ada.client.get(f"{home.further}/logout/?rd={FAR}/")
+    assert location(asked) == f"{home.primary}/logout/?rd={FAR}/"
+    assert "Sign out?" in ada.client.get(location(asked)).text
+    # A form of an app may not be led away: its policy names that hub alone.
+    sent = ada.client.post(f"{home.further}/logout/", data={"rd": f"{FAR}/"}, headers={"Origin": FAR})
+    assert sent.status_code == 200
+    assert f'href="{home.primary}/logout/?rd={FAR}/"' in sent.text
+    assert ada.who(home.primary) == "ada"
 
 
 # -- loops

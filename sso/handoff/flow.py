@@ -44,6 +44,12 @@ def sign_in_address(site: Site, address: str = "", **more: str) -> str:
     return f"{site.hub}/login/?{query}" if query else f"{site.hub}/login/"
 
 
+def sign_out_address(destination: Destination | None) -> str:
+    """Where whoever a further hub does not know signs out: only the primary hub can tell whether there is somebody."""
+    query = f"?{_query({'rd': portable(destination)})}" if destination and destination.app else ""
+    return f"{hubs.primary().hub}/logout/{query}"
+
+
 def onward(address: Destination, here: Site, sign_in: SignIn | None) -> str:
     """Where somebody signed in on the primary hub goes to get to ``address``: at another site by way of its hub."""
     site = address.site

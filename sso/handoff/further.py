@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.http import HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 
 from accounts import step_up, ways_back
 from accounts.pages import page, see_other
@@ -53,6 +53,12 @@ def _elsewhere(here: Site, destination: Destination | None, wanted: Wanted) -> s
         return flow.sign_in_address(hubs.primary(), path, **wanted.as_query())
     site = destination.site or hubs.primary()
     return flow.sign_in_address(site, flow.portable(destination), **wanted.as_query())
+
+
+def nobody_to_sign_out(request: HubRequest, destination: Destination | None) -> HttpResponse:
+    """A page, no redirect: the form came from an app, whose policy may let it end here and at the app only."""
+    context = {"everywhere": flow.sign_out_address(destination)}
+    return page(request, "handoff/nobody_to_sign_out.html", context)
 
 
 @for_windows

@@ -31,8 +31,15 @@ def is_top_level(request: HttpRequest) -> bool:
         return False
     mode, dest = headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")
     if mode is None and dest is None:
-        return "text/html" in headers.get("Accept", "").lower() and "X-Requested-With" not in headers
+        return "text/html" in headers.get("Accept", "").lower() and not _is_script(
+            headers.get("X-Requested-With", "")
+        )
     return mode in (None, "navigate") and dest in (None, "document")
+
+
+def _is_script(requested_with: str) -> bool:
+    """Old scripts say so; an app's built-in browser sends the app's name under the same header."""
+    return requested_with.lower() == "xmlhttprequest"
 
 
 def for_windows(view: View) -> View:
@@ -52,6 +59,6 @@ def for_windows(view: View) -> View:
 
 
 def silent(response: Answer) -> Answer:
-    """The address of this page is told to no other."""
-    response["Referrer-Policy"] = "no-referrer"
+    """The address of this page is told to no other. (Without any referrer its forms would come from ``null``.)"""
+    response["Referrer-Policy"] = "no-referrer" if response.has_header("Location") else "strict-origin"
     return response
