@@ -66,9 +66,12 @@ def _parts(sign_in: SignIn) -> list[str]:
 
 
 def enter(pipe: Client, sign_in: SignIn) -> None:
-    """Add the commands that enter a sign-in, with the apps it was at."""
+    """Add the commands that enter a sign-in, with the apps it was at.
+
+    Written out: a cluster's pipeline has no ``eval`` of its own, and takes the command all the same.
+    """
     for part in (*_parts(sign_in), *_parts_of_apps(sign_in)):
-        pipe.eval(_ENTER, 1, keys().signins(part), str(sign_in.exp), sign_in.sid)
+        pipe.execute_command("EVAL", _ENTER, 1, keys().signins(part), str(sign_in.exp), sign_in.sid)
 
 
 def _parts_of_apps(sign_in: SignIn) -> list[str]:

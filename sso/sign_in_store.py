@@ -157,9 +157,10 @@ def create(sign_in: SignIn) -> None:
 def index(sign_in: SignIn) -> None:
     """Make the user's index know this sign-in, that of who acts, and those of all sign-ins."""
     with answering() as redis, redis.pipeline(transaction=False) as pipe:
-        pipe.eval(_INDEX, 1, keys().user(sign_in.user_id), str(sign_in.exp), sign_in.sid)
+        pipe.execute_command("EVAL", _INDEX, 1, keys().user(sign_in.user_id), str(sign_in.exp), sign_in.sid)
         if sign_in.act is not None:
-            pipe.eval(_INDEX, 1, keys().acting(sign_in.act.id), str(sign_in.exp), sign_in.sid)
+            acting = keys().acting(sign_in.act.id)
+            pipe.execute_command("EVAL", _INDEX, 1, acting, str(sign_in.exp), sign_in.sid)
         sign_in_index.enter(pipe, sign_in)
         pipe.execute()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.contrib.auth import get_user_model, login
+from sso_client.errors import StoreUnavailable
 
 from sso import audit, shared_sessions, sign_in_store
 from sso.ending import end, end_many
@@ -22,7 +23,6 @@ from sso.errors import SessionEnded
 from sso.hub_sessions import BACKEND, EXP, SID, new_value, stored
 from sso.identities import identity_of
 from sso.keys import fingerprint
-from sso.redis import StoreRefused
 from sso.sign_in_store import SharedKey, SignIn
 
 if TYPE_CHECKING:
@@ -237,12 +237,12 @@ def bring(request: HubRequest, sid: str, value: str) -> SharedCookie:
 
 
 def note_app(sign_in: SignIn | None, client_id: str) -> None:
-    """Note that somebody is sent to an app: once for each app of a sign-in. A Redis that only reads stops nobody."""
+    """Note that somebody is sent to an app, once for each app of a sign-in; they go there also when it cannot be."""
     if sign_in is None or client_id in sign_in.seen_at or len(sign_in.seen_at) >= MOST_APPS:
         return
     try:
         sign_in_store.add_seen_at(sign_in, client_id)
-    except StoreRefused as error:
+    except StoreUnavailable as error:
         log.warning("app_not_noted: %s", error)
 
 
