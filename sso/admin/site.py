@@ -64,7 +64,9 @@ class HubAdminSite(UnfoldAdminSite):  # type: ignore[misc]
 
         @wraps(view)
         def answer(request: HubRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            response = turned_away(request) or inner(request, *args, **kwargs)
+            if (refusal := turned_away(request)) is not None:
+                return refusal
+            response = inner(request, *args, **kwargs)
             return personal(csp_update(LOOSER_POLICY)(lambda _request: response)(request))
 
         return answer
