@@ -119,6 +119,8 @@ def test_who_is_refused_most_is_named_with_how_often(root: Visitor) -> None:
     html = dashboard(root)
     assert "198.51.100.1" in html
     assert "unknown:0123456789abcdef" in html
+    assert root.get("/admin/audit/", address="198.51.100.1").status_code == 200
+    assert 'href="/admin/audit/?address=198.51.100.1"' in html
     assert "198.51.100.9" not in html
 
 
