@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from allauth.account.models import Login
 from allauth.mfa.webauthn.internal import auth, flows
-from allauth.mfa.webauthn.views import LoginWebAuthnView
+from allauth.mfa.webauthn.views import EditWebAuthnView, LoginWebAuthnView
 from django.contrib import messages
 from django.core import signing
 from django.core.cache import cache
@@ -66,6 +66,18 @@ class SignIn(LoginWebAuthnView):  # type: ignore[misc]
 
 
 sign_in = SignIn.as_view()
+
+
+class Rename(EditWebAuthnView):  # type: ignore[misc]
+    """``/account/passkeys/…/edit/`` — another name for a key."""
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response: HttpResponse = super().form_valid(form)
+        audit.record(audit.Event.PASSKEY_RENAMED, name=str(self.object.wrap().name))
+        return response
+
+
+rename = Rename.as_view()
 
 
 def _once(signed: str) -> dict[str, Any] | None:

@@ -34,7 +34,7 @@ urlpatterns = [
     path("login/code/", borrowed(account.request_login_code), name="account_request_login_code"),
     path("login/code/confirm/", step(account.confirm_login_code), name="account_confirm_login_code"),
     path("login/factor/", step(steps.second_factor), name="mfa_authenticate"),
-    path("login/trust/", step(mfa.trust), name="mfa_trust"),
+    path("login/trust/", step(steps.trust), name="mfa_trust"),
     path("login/passkey/", borrowed(passkeys.sign_in), name="mfa_login_webauthn"),
     path("password/reset/", borrowed(account.password_reset), name="account_reset_password"),
     path("password/reset/done/", borrowed(account.password_reset_done), name="account_reset_password_done"),
@@ -99,7 +99,7 @@ urlpatterns = [
         name="mfa_remove_webauthn",
     ),
     path(
-        "account/passkeys/<int:pk>/edit/", borrowed(fresh(webauthn.edit_webauthn)), name="mfa_edit_webauthn"
+        "account/passkeys/<int:pk>/edit/", borrowed(fresh(passkeys.rename)), name="mfa_edit_webauthn"
     ),
     path(".well-known/change-password", well_known.change_password),
     path(".well-known/webauthn", well_known.related_origins),

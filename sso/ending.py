@@ -46,5 +46,9 @@ def _end(sids: list[str], user_id: str | None) -> int:
     for owner in sorted({found.user_id for found in known}):
         audit.record_ending(owner, [found.sid for found in known if found.user_id == owner])
     for found in known:
+        if found.act is not None:
+            audit.record(
+                audit.Event.IMPERSONATION_ENDED, subject=found.user_id, actor=found.act.id, sid=found.sid
+            )
         log.info("sign_in_ended sid=%s user=%s", found.sid, found.user_id)
     return len(known)

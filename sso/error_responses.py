@@ -9,6 +9,7 @@ from django.template import TemplateDoesNotExist
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
+from sso import audit
 from sso.errors import BadRequest, Forbidden, InternalError, NotFound, SSOError
 
 log = logging.getLogger("sso.errors")
@@ -51,6 +52,16 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if request.path.startswith("/admin/"):
+        who = f"{getattr(request, 'user', '')}{getattr(request, 'client_address', '')}"
+        audit.record_seldom(
+            audit.Event.ADMIN_REFUSED,
+            of=f"{who} {request.path}",
+            outcome=audit.REFUSED,
+            request=request,
+            page=request.path,
+            reason="permission",
+        )
     return respond(request, Forbidden(str(exception)))
 
 

@@ -7,16 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.test import Client
 
+from accounts.mail import outbox
 from accounts.models import User
 from sso import audit
 from sso.audit.models import AuditEvent
 from sso.audit.verifying import verify
 from sso.models import RelyingApp
+from tests.support.admins import SECRET, administrator, signed_in_with_code
 from tests.support.page_visitor import Visitor
+from tests.test_api_steps import code_now
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PASSWORD = "seven brave kettles sing"
@@ -261,3 +265,39 @@ def hurt() -> Any:
 
     yield lambda: move(table, aside)
     move(aside, table)
+
+
+def test_an_administrators_page_that_is_closed_to_somebody_is_recorded(ada: User) -> None:
+    administrator("eve", "sso.view_sessions")
+    eve = signed_in_with_code(Visitor(), "eve")
+    assert eve.get("/admin/audit/").status_code == 403
+    row = last("admin_refused")
+    assert (row.actor_name, row.outcome, row.details["page"]) == ("eve", "refused", "/admin/audit/")
+
+
+def test_second_steps_are_recorded_refused_added_and_trusted(ada: User) -> None:
+    TOTP.activate(ada, SECRET)
+    visitor = Visitor()
+    sign_in(visitor)
+    visitor.send("/login/factor/", {"code": "000000"})
+    row = last("second_factor_refused")
+    assert (row.subject_name, row.actor_id, row.details) == ("ada", "", {"reason": "wrong", "method": "totp"})
+    visitor.send("/login/factor/", {"code": code_now()})
+    visitor.send("/login/trust/", {"action": "trust"})
+    assert last("signed_in").details["amr"] == "pwd+otp+mfa"
+    assert (last("browser_trusted").subject_name, last("browser_trusted").details["days"] > 0) == (
+        "ada",
+        True,
+    )
+    assert verify().sound
+
+
+def test_a_reset_by_mail_is_recorded_with_and_without_an_account(ada: User) -> None:
+    visitor = Visitor()
+    for address in ("ada@example.com", "nobody@example.com"):
+        visitor.send("/password/reset/", {"email": address})
+    outbox.send_due()
+    asked = AuditEvent.objects.filter(event="password_reset_asked")
+    assert {row.subject_id.startswith("unknown:") for row in asked} == {True}
+    assert [row.subject_name for row in AuditEvent.objects.filter(event="password_reset_sent")] == ["ada"]
+    assert "nobody@example.com" not in json.dumps(list(AuditEvent.objects.values()), default=str)

@@ -58,8 +58,6 @@ class Event(StrEnum):
 
     #: Two different cookies of one name arrived: nobody.
     COOKIE_CONFLICT = "cookie_conflict", "cookie", "count"
-    #: A shared cookie that is not of this browser's sign-in arrived at the hub.
-    COOKIE_FOREIGN = "cookie_foreign", "cookie"
     #: The sign-in loop was broken: a cookie did not come back.
     COOKIE_LOST = "cookie_lost", "cookie", "rounds"
 
@@ -86,7 +84,7 @@ class Event(StrEnum):
     PEOPLE_IMPORTED = "people_imported", "count", "created", "changed", "skipped", "format", "dry_run"
     #: An administrator acts as somebody, with a reason.
     IMPERSONATION_BEGAN = "impersonation_began", "reason", "minutes"
-    IMPERSONATION_ENDED = "impersonation_ended", "by"
+    IMPERSONATION_ENDED = "impersonation_ended"
 
     # -- credentials
 
@@ -143,7 +141,6 @@ class Event(StrEnum):
     #: Any other act in the admin pages. ``what``: a short name of the act.
     ADMIN_ACT = "admin_act", "what", "object", "count", "reason", "fields"
     COMMAND_RUN = "command_run", "what", "count", "dry_run"
-    DOCTOR_RUN = "doctor_run", "findings", "target"
     DOMAIN_AUDITED = "domain_audited", "findings", "hosts"
     AUDIT_EXPORTED = "audit_exported", "format", "count", "filter"
     AUDIT_VERIFIED = "audit_verified", "findings", "rows", "first"
