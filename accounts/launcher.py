@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from accounts import brand
+from accounts.destinations import Destination
+from sso.handoff import hubs
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -42,7 +44,18 @@ def _launcher(app: App) -> Launcher | None:
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http"):
         return None
-    return Launcher(app.title or app.name, url, parts.netloc, tint_of(app), logo_of(app))
+    return Launcher(app.title or app.name, _way_to(url, app), parts.netloc, tint_of(app), logo_of(app))
+
+
+def _way_to(url: str, app: App) -> str:
+    """At an app of another site by way of the hubs, so that also its public pages know who comes."""
+    there = Destination(url, app)
+    try:
+        further = there.site not in (None, hubs.primary()) and str(there.origin) in app.origins
+    except ValueError:  # opened by a link that nobody could come back to
+        further = False
+    taken = not app.return_addresses or url in app.return_addresses
+    return f"/login/?{urlencode({'rd': url})}" if further and taken else url
 
 
 def tint_of(app: App) -> str:

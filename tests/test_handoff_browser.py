@@ -94,6 +94,16 @@ def test_an_app_that_sends_people_to_the_primary_hub_gets_them_signed_in_all_the
     expect(page.locator("#who")).to_have_text("ada")
 
 
+def test_my_apps_open_on_every_domain_with_the_person_known_from_the_first_page_on(
+    page: Page, site: TwoSites
+) -> None:
+    site.near.sign_in(page)
+    page.goto(site.hub.origin)
+    page.get_by_role("link", name="forum").click()
+    page.wait_for_url(f"{site.far1}/")  # a page for everybody, which asks nobody to sign in
+    expect(page.locator("#who")).to_have_text("ada")
+
+
 def test_a_wrong_password_first_still_leads_back(page: Page, site: TwoSites) -> None:
     page.goto(f"{site.far1}{DEEP}")
     page.get_by_label("Username or email").fill("ada")
