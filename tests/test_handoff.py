@@ -310,6 +310,20 @@ def test_of_a_sign_out_and_a_redeem_at_once_no_session_is_left(home: House) -> N
         assert ada.who() == "nobody"
 
 
+def test_no_ticket_is_in_a_log_or_in_the_audit_trail_whatever_became_of_it(home: House) -> None:
+    ada, thief = home.window("ada"), home.window()
+    good, planted, unknown = ada.ticket(), home.window("bob").ticket(), "u" * 43
+    for window, ticket in ((ada, good), (thief, good), (thief, planted), (thief, unknown)):
+        window.finish(ticket)
+    thief.finish(f"{good}&ticket={planted}")
+    thief.client.post(f"{home.further}/handoff/finish/?ticket={good}", headers={"Origin": FAR})
+    assert soon(lambda: refusals(home, "unknown"))
+    rows = [audited(home.server, event) for event in ("ticket_issued", "ticket_redeemed", "ticket_refused")]
+    for ticket in (good, planted, unknown):
+        assert ticket not in str(rows)
+        assert ticket not in home.server.output
+
+
 # -- asked oddly: nothing is spent, nothing is minted
 
 
