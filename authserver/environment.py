@@ -36,11 +36,12 @@ from authserver.branding import (
 )
 from authserver.languages import COMPLETE
 from authserver.mail_address import MailServer
+from sso.backchannel.targets import parse_networks
 from sso.colours import Colour
 from sso.images import Image
 from sso.metrics.door import parse_token
 from sso.origins import is_beneath
-from sso.proxies import TrustedProxies
+from sso.proxies import Network, TrustedProxies
 from sso.sites import Sites, check_cookie_domain
 
 PROJECT: Final = Path(__file__).resolve().parent.parent
@@ -340,6 +341,11 @@ class Environment(BaseSettings):
     metrics_token: Annotated[str, BeforeValidator(parse_token), Readable] = _variable("SSO_METRICS_TOKEN")
     metrics_from: Annotated[TrustedProxies, BeforeValidator(TrustedProxies.parse)] = _variable(
         "SSO_METRICS_FROM"
+    )
+
+    #: Networks of one's own that may be told when somebody signs out; others only on the Internet.
+    backchannel_networks: Annotated[tuple[Network, ...], BeforeValidator(parse_networks)] = _variable(
+        "SSO_BACKCHANNEL_NETWORKS"
     )
 
     #: What people read as the name of this service.

@@ -42,8 +42,8 @@ SSO_BREACHED_PASSWORDS = env.breached_passwords
 SSO_REGISTRATION = env.registration
 SSO_ACCOUNT_DELETION = env.account_deletion
 SSO_DOCTOR_ROUNDS = env.doctor_rounds
-SSO_DOCTOR_ROUNDS = env.doctor_rounds
 SSO_AUDIT_RETENTION = env.audit_retention
+SSO_BACKCHANNEL_NETWORKS = env.backchannel_networks
 SSO_ADMIN_SECOND_FACTOR = env.asks_admins_for_second_factor
 
 INSTALLED_APPS = [
@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "sso",
     "sso.audit",
     "sso.oidc",
+    "sso.backchannel",
     "sso.exposure",
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",

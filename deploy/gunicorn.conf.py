@@ -115,11 +115,13 @@ def post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn's signatur
     if "authserver.wsgi" in sys.modules:
         from accounts.mail.sender import sender
         from sso import registry_mirror
+        from sso.backchannel.sender import sender as logout_sender
         from sso.doctor import rounds
 
         registry_mirror.start()
         rounds.start()
         sender.start()
+        logout_sender.start()
 
 
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature

@@ -1,7 +1,7 @@
 """Ending a sign-in: the one path by which every session of it dies.
 
-Order: mark the record (nothing can be added any more), delete the shared sessions, then the hub session,
-then the index. A process that dies half-way leaves a marked sign-in in the user's index, so the next
+Order: mark the record (nothing can be added any more), leave word for the apps that are to be told, delete the
+shared sessions, then the hub session, then the index. A process that dies half-way leaves a marked sign-in in the user's index, so the next
 "sign out", "sign out everywhere" or reconcile finishes the work.
 """
 
@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable
 
 from sso import audit, shared_sessions, sign_in_store
+from sso.backchannel import notices
 from sso.metrics.definitions import ENDED
 from sso.redis import delete, keys
 
@@ -38,10 +39,12 @@ def end_many(sids: Iterable[str], user_id: str | None = None) -> int:
 def _end(sids: list[str], user_id: str | None) -> int:
     """Step by step for all of them: a few round trips, however many there are."""
     known = [found for found in sign_in_store.mark_ended(sids) if found is not None]
+    notices.note(known)
     shared_sessions.delete(key.cookie_hash for found in known for key in found.shared)
     delete(keys().hub(found.hub_hash) for found in known)
     owners = dict.fromkeys(sids, user_id) | {found.sid: found.user_id for found in known}
     sign_in_store.forget(owners, {found.sid: found for found in known})
+    notices.announce()
     ENDED.inc(len(known))
     for owner in sorted({found.user_id for found in known}):
         audit.record_ending(owner, [found.sid for found in known if found.user_id == owner])

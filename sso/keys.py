@@ -58,5 +58,10 @@ class Keys:
         return f"{self.prefix}signins:{part}"
 
     @property
+    def ended(self) -> str:
+        """Sign-ins that ended and that apps are still to be told of (``sso.backchannel``)."""
+        return f"{self.prefix}ended"
+
+    @property
     def registry(self) -> str:
         return f"{self.prefix}registry"
