@@ -165,6 +165,12 @@ def index(sign_in: SignIn) -> None:
         pipe.execute()
 
 
+def is_indexed(sign_in: SignIn) -> bool:
+    """Whether the person's index knows this sign-in."""
+    with answering() as redis:
+        return redis.zscore(keys().user(sign_in.user_id), sign_in.sid) is not None
+
+
 def clear_foreign_index(key: str) -> None:
     """Delete what stands at the place of an index and is none."""
     with answering() as redis:

@@ -98,6 +98,7 @@ def start(
     unfinished = request.session.presented
     sign_in = _begin(request, user, remember=remember, amr=amr, act=act, lifetime=lifetime)
     try:
+        _refuse_if_ended_meanwhile(sign_in)
         request.session.update(dict(carry or {}))
         request.session.save()
         cookie = publish(sign_in, request.site.domain)
@@ -151,6 +152,15 @@ def _begin(
 
 
 @audit.cause("room", event=audit.Event.SIGN_IN_REPLACED)
+def _refuse_if_ended_meanwhile(sign_in: SignIn) -> None:
+    """Whoever ended everything of this person between index and record took the index entry away.
+
+    Raises ``SessionEnded``: a sign-in that no index knows could not be ended either.
+    """
+    if not sign_in_store.is_indexed(sign_in):
+        raise SessionEnded("everything of this person was ended while the sign-in began")
+
+
 def _make_room(new: SignIn) -> None:
     """One account cannot fill Redis, whoever has its password."""
     if sign_in_store.count(new.user_id) > MOST_SIGN_INS:
@@ -279,13 +289,13 @@ def of_request(request: HubRequest) -> SignIn | None:
 
 
 def listing(user_id: str, *, offset: int = 0, limit: int = 100) -> list[SignIn]:
-    """The user's living sign-ins, newest first; entries whose record is gone are swept on the way."""
+    """The user's living sign-ins, newest first.
+
+    An entry without a record stays: it may be a sign-in that is just being written. It goes with its absolute end.
+    """
     living = []
-    sids = sign_in_store.sids_of(user_id, offset=offset, limit=limit)
-    for sid, sign_in in zip(sids, sign_in_store.get_many(sids), strict=True):
-        if sign_in is None:
-            sign_in_store.forget({sid: user_id})
-        elif not sign_in.ended and (lives := shared_sessions.lives(sign_in.shared)):
+    for sign_in in sign_in_store.get_many(sign_in_store.sids_of(user_id, offset=offset, limit=limit)):
+        if sign_in and not sign_in.ended and (lives := shared_sessions.lives(sign_in.shared)):
             living.append(replace(sign_in, last_seen=last_seen(sign_in, max(lives.values()))))
     return sorted(living, key=lambda s: s.created, reverse=True)
 

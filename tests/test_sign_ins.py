@@ -567,6 +567,37 @@ def test_an_end_during_publication_is_not_survived(
     assert list(client().scan_iter(match=keys().session("*"))) == []
 
 
+def test_ending_everything_between_index_and_record_ends_that_sign_in_too(
+    jar: Jar, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_index = sign_in_store.index
+
+    def end_all_then(sign_in: sign_in_store.SignIn, *rest: Any) -> None:
+        write_index(sign_in, *rest)
+        sign_ins.end_all(str(ada.pk))
+
+    monkeypatch.setattr(sign_in_store, "index", end_all_then)
+    with pytest.raises(SessionEnded):
+        sign_in(jar, ada)
+    assert client().keys(keys().signin("*")) == []
+    assert client().keys(keys().session("*")) == []
+
+
+def test_a_list_that_is_looked_at_between_index_and_record_loses_no_sign_in(
+    jar: Jar, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_index = sign_in_store.index
+
+    def look_then(sign_in: sign_in_store.SignIn, *rest: Any) -> None:
+        write_index(sign_in, *rest)
+        assert sign_ins.listing(str(ada.pk)) == []
+
+    monkeypatch.setattr(sign_in_store, "index", look_then)
+    sign_in(jar, ada)
+    assert sign_ins.end_all(str(ada.pk)) == 1
+    assert record(jar) is None
+
+
 def test_of_many_concurrent_changes_the_last_one_stays(jar: Jar, ada: User) -> None:
     sign_in(jar, ada)
 
