@@ -1,8 +1,8 @@
 """Ending a sign-in: the one path by which every session of it dies.
 
 Order: mark the record (nothing can be added any more), leave word for the apps that are to be told, delete the
-shared sessions, then the hub session, then the index. A process that dies half-way leaves a marked sign-in in the user's index, so the next
-"sign out", "sign out everywhere" or reconcile finishes the work.
+shared sessions, then the hub session, then the index. A process that dies half-way leaves a marked sign-in in the
+user's index, so the next "sign out", "sign out everywhere" or reconcile finishes the work.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 from django.utils.module_loading import import_string
+from django.views.decorators.csrf import csrf_exempt
 
 from sso_client.aio import AsyncSessionReader
 from sso_client.cookies import SESSION_COOKIE
@@ -39,6 +40,7 @@ from sso_client.reader import SessionReader
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
+    from sso_client.backchannel import Receiver
     from sso_client.record import Identity, Session
 
     LocalUser = Callable[[Identity], AbstractBaseUser | None]
@@ -277,6 +279,23 @@ def asked(request: HttpRequest) -> Asked:
 def respond(answer: Answer) -> HttpResponse:
     """A finished answer as Django's response."""
     return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+
+
+def backchannel_logout(receiver: Receiver) -> View:
+    """The view for the app's logout URL: ``path("signed-out", backchannel_logout(receiver))``.
+
+    ``receiver`` is a :class:`sso_client.backchannel.Receiver`. Needs ``sso-client[backchannel]``.
+    """
+    from sso_client.backchannel import LONGEST_BODY, headers
+
+    def told(request: HttpRequest) -> HttpResponse:
+        body = request.read(LONGEST_BODY + 1)
+        status, answer = receiver.respond(
+            request.method or "", request.content_type or "", body if len(body) <= LONGEST_BODY else b""
+        )
+        return HttpResponse(answer, status=status, headers=headers(status))
+
+    return cast("View", csrf_exempt(told))
 
 
 @cache
