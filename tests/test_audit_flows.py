@@ -14,6 +14,7 @@ from django.test import Client
 
 from accounts.mail import outbox
 from accounts.models import User
+from authserver.logs import OneLine
 from sso import audit
 from sso.audit.models import AuditEvent
 from sso.audit.verifying import verify
@@ -301,3 +302,12 @@ def test_a_reset_by_mail_is_recorded_with_and_without_an_account(ada: User) -> N
     assert {row.subject_id.startswith("unknown:") for row in asked} == {True}
     assert [row.subject_name for row in AuditEvent.objects.filter(event="password_reset_sent")] == ["ada"]
     assert "nobody@example.com" not in json.dumps(list(AuditEvent.objects.values()), default=str)
+
+
+def test_the_other_log_lines_of_a_request_carry_its_name(
+    visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.handler.setFormatter(OneLine("%(name)s %(message)s"))
+    answer = sign_in(visitor)
+    [line] = [line for line in caplog.text.splitlines() if line.startswith("sso.sign_ins signed_in")]
+    assert line.endswith(f" request={answer.headers['X-Request-ID']}")

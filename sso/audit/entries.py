@@ -25,7 +25,7 @@ Detail = str | int | bool
 #: Characters of one detail that are kept.
 LONGEST_DETAIL = 200
 #: Longer runs than any name of ours has: cookies, tokens, hashes, codes.
-LOOKS_SECRET = re.compile(r"[A-Za-z0-9_+/=-]{40,}")
+LOOKS_SECRET = re.compile(r"[A-Za-z0-9_+=-]{40,}")
 #: What a 64-bit column and every JSON reader hold.
 LARGEST = 2**53
 

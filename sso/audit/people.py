@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.utils.functional import SimpleLazyObject
 
 from sso.audit import context
@@ -89,7 +89,9 @@ def _name_of(user_id: str) -> str:
         return ""
     try:
         found = get_user_model()._base_manager.filter(pk=key).values_list("username", flat=True).first()
-    except (DatabaseError, InterfaceError):
+    except (OperationalError, InterfaceError):
         keeping.pause()
+        return ""
+    except DatabaseError:  # the caller's own transaction is broken
         return ""
     return str(found or "")
