@@ -20,8 +20,10 @@ from sso.proxies import Address, Network
 _GLOBAL_V6: Final = IPv6Network("2000::/3")
 #: Whose last 32 bits are an IPv4 address behind a translator.
 _NAT64: Final = IPv6Network("64:ff9b::/96")
-#: Tunnels that carry an IPv4 address inside, and the relays to them.
-_TUNNELS: Final = tuple(ip_network(text) for text in ("2002::/16", "2001::/32", "192.88.99.0/24"))
+#: Tunnels that carry an IPv4 address inside with the relays to them, and what older Pythons take for public.
+_SPECIAL: Final = tuple(
+    ip_network(text) for text in ("2002::/16", "2001::/23", "192.88.99.0/24", "192.0.0.0/24", "3fff::/20")
+)
 LOOPBACK: Final[tuple[Network, ...]] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -58,7 +60,7 @@ class Rules:
 def is_public(address: Address) -> bool:
     """Whether it is one unicast address of the whole Internet, whichever way it is written."""
     address = plain(address)
-    if any(address in network for network in _TUNNELS):
+    if any(address in network for network in _SPECIAL):
         return False
     if isinstance(address, IPv6Address) and address not in _GLOBAL_V6:
         return False
