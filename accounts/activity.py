@@ -52,8 +52,6 @@ WORDS: Final[dict[Event, _StrPromise]] = {
     Event.PERSON_ENABLED: _("Account switched on"),
     Event.GROUPS_CHANGED: _("Groups changed"),
     Event.PRIVILEGES_CHANGED: _("Rights changed"),
-    Event.CONSENT_GIVEN: _("An app was allowed to know you"),
-    Event.CONSENT_WITHDRAWN: _("An app may not know you any more"),
 }
 NAMES: Final = tuple(event.value for event in WORDS)
 #: Events on one page, and on the first page of the account.

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import DataError, connection
 from django.test import override_settings
 from django.utils import timezone
 
@@ -319,4 +319,34 @@ def test_an_event_that_cannot_be_stored_is_said_counted_and_stored_later(lines, 
         "signed_out",
     ]
     assert keeping.health().waiting == 0
+    assert found() == []
+
+
+def test_more_than_a_process_can_keep_is_counted_and_told_when_the_database_is_back(lines, monkeypatch):
+    monkeypatch.setattr(keeping, "MOST_WAITING", 3)
+    keeping.pause()
+    write(5)
+    assert not AuditEvent.objects.exists()
+    monkeypatch.setattr(keeping, "is_pausing", lambda: False)
+    write(1)
+    rows = list(AuditEvent.objects.order_by("seq"))
+    assert [row.subject_id for row in rows] == ["person-0", "person-2", "person-3", "person-4", ""]
+    assert (rows[-1].event, rows[-1].details) == ("audit_lost", {"count": 2})
+    assert sum("audit_not_stored" in line for line in lines()) == 5
+
+
+def test_one_event_that_no_database_takes_holds_up_no_other(lines, monkeypatch):
+    from sso.audit import storing
+
+    original = storing._appended
+
+    def picky(end, entry):
+        if entry.subject_id == "poison":
+            raise DataError("too long")
+        return original(end, entry)
+
+    monkeypatch.setattr(storing, "_appended", picky)
+    audit.record(audit.Event.SIGNED_IN, subject="poison")
+    write(1)
+    assert set(AuditEvent.objects.values_list("event", flat=True)) == {"audit_lost", "signed_in"}
     assert found() == []

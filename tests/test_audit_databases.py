@@ -204,6 +204,44 @@ def test_a_writer_that_holds_the_head_costs_others_seconds_and_no_event(house: H
     assert house.verdict()["findings"] == []
 
 
+GONE = """
+import time
+from sso import audit
+from sso.audit import keeping
+audit.record(audit.Event.SIGNED_IN, subject="before")
+print("ready", flush=True); input()
+began = time.monotonic()
+for n in range(20):
+    audit.record(audit.Event.SIGNED_IN, subject=f"while-{n}")
+print(f"waited={time.monotonic() - began:.1f}", flush=True); input()
+time.sleep(keeping.PAUSE)
+audit.record(audit.Event.SIGNED_IN, subject="after")
+"""
+
+
+def test_events_of_an_outage_are_stored_when_the_database_is_back(
+    tmp_path: Path, own_redis: RedisServer
+) -> None:
+    with PostgreSQL() as server:
+        house = House(server.url, own_redis, tmp_path, lambda: psycopg.connect(server.url))
+        house.manage("migrate", "-v", "0")
+        words = [sys.executable, "manage.py", "shell", "-v", "0", "-c", GONE]
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        process = subprocess.Popen(words, cwd=ROOT, env=house.environment, text=True, **pipes)  # type: ignore[call-overload]
+        assert process.stdout.readline() == "ready\n"
+        server.stop()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert float(process.stdout.readline().partition("=")[2]) < 10, "one waits, the others do not"
+        server.start()
+        _, errors = process.communicate("\n", timeout=60)
+        assert errors.count('"audit_not_stored"') == 20
+        rows = [name for (name,) in house.sql(f"SELECT subject_id FROM {TABLE} ORDER BY seq")]
+        assert rows[:2] == ["before", "after"]
+        assert sorted(rows[2:]) == sorted(f"while-{n}" for n in range(20))
+        assert house.verdict()["findings"] == []
+
+
 def test_exports_are_complete_and_open_no_formula(house: House) -> None:
     house.run(
         "from sso import audit\n"

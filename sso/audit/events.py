@@ -129,8 +129,6 @@ class Event(StrEnum):
     TOKEN_ISSUED = "token_issued", "grant", "scope"
     TOKEN_REFUSED = "token_refused", "grant", "reason"
     TOKEN_REVOKED = "token_revoked", "reason", "count"
-    CONSENT_GIVEN = "consent_given", "scope"
-    CONSENT_WITHDRAWN = "consent_withdrawn", "scope"
     SIGNING_KEY_MADE = "signing_key_made", "kid"
     SIGNING_KEY_RETIRED = "signing_key_retired", "kid"
 
