@@ -1,3 +1,3 @@
 """Everything the admin consists of: importing it registers it."""
 
-from sso.admin import apps, audit, dashboard, doctor, exposure, sessions  # noqa: F401
+from sso.admin import apps, audit, backchannel, dashboard, doctor, exposure, sessions  # noqa: F401

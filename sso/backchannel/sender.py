@@ -108,6 +108,7 @@ class Sender:
         self._pid = 0
         self._wake = threading.Event()
         self._lock = threading.Lock()
+        self._hurry = False
         self._next_look = self._next_prune = 0.0
 
     def serve(self) -> None:
@@ -129,6 +130,12 @@ class Sender:
         self.start()
         self._wake.set()
 
+    def hurry(self) -> None:
+        """Somebody wants to see it tried now: also apps that are being left alone."""
+        if self._serving:
+            self._hurry = True
+            self.wake()
+
     def _run(self) -> None:
         turn = Round(lambda: self._wake.set())
         while True:
@@ -142,6 +149,9 @@ class Sender:
         """One look; returns the seconds to leave everything alone."""
         close_old_connections()
         try:
+            if self._hurry:
+                self._hurry, self._next_look = False, 0.0
+                turn.health.forgive()
             settled = turn.settled
             turn.settle()
             if deliveries.take_up() or turn.settled > settled or time.monotonic() >= self._next_look:

@@ -53,6 +53,12 @@ class App:
     def tokens(self, page: Page) -> dict[str, Any]:
         return self._info(page) if self.name == "apache" else _json(page, f"{self.origin}/tokens")
 
+    def knows(self, page: Page) -> bool:
+        """Whether the app itself has a session for this browser."""
+        if self.name == "apache":
+            return bool(self._info(page))
+        return bool(_json(page, f"{self.origin}/state")["signed_in"])
+
     @property
     def sign_out(self) -> str:
         return f"{self.origin}/callback?logout=" if self.name == "apache" else f"{self.origin}/logout"
@@ -76,6 +82,9 @@ def start(name: str, server: AuthServer, folder: Path, **options: str) -> Iterat
     port = free_port()
     origin = f"http://{name}.example.localhost:{port}"
     words = ["register_app", name, "--json", "--redirect-uri", f"{origin}/callback", "--title", name.title()]
+    # Apache's module has an address of its own for it.
+    told = f"{origin}/callback?logout=backchannel" if name == "apache" else f"{origin}/signed-out"
+    words += ["--backchannel-logout-uri", told]
     words += ["--post-logout-redirect-uri", f"{origin}/{'public/' if name == 'apache' else ''}bye"]
     words += [word for option, value in options.items() for word in (f"--{option.replace('_', '-')}", value)]
     registered = json.loads(server.manage(*[word.replace("{origin}", origin) for word in words]))

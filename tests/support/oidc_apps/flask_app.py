@@ -1,21 +1,26 @@
 """An app of Authlib and Flask, as their documentation has it: ``python flask_app.py <port> <settings.json>``.
 
 ``/`` shows who is signed in, ``/refresh`` fetches new tokens, ``/userinfo`` asks the provider, ``/tokens`` gives the
-tests what an app would keep to itself, ``/logout`` signs out at the provider.
+tests what an app would keep to itself, ``/logout`` signs out at the provider. ``/state`` says whether the browser has
+a session here; ``/signed-out`` is told by the provider that it has none any more.
 """
 
 import json
 import socket
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.flask_client import OAuth
+from authlib.jose import JsonWebKey, JsonWebToken
+from authlib.jose.errors import JoseError
 from flask import Flask, jsonify, redirect, request, session, url_for
 from werkzeug.wrappers import Response
 
+EVENT = "http://schemas.openid.net/event/backchannel-logout"
 _resolve = socket.getaddrinfo
 
 
@@ -39,6 +44,7 @@ hub = oauth.register(
 )
 #: What a real app keeps on its server, by the number in its cookie.
 people: dict[int, dict[str, Any]] = {}
+numbers = count()
 
 
 def person() -> dict[str, Any] | None:
@@ -55,7 +61,7 @@ def home() -> Response:
 @app.get("/callback")
 def callback() -> Response:
     token = hub.authorize_access_token()
-    number = session["number"] = len(people)
+    number = session["number"] = next(numbers)
     people[number] = {"claims": dict(token["userinfo"]), "token": dict(token)}
     return redirect("/")
 
@@ -91,6 +97,30 @@ def logout() -> Response:
     return redirect(
         f"{hub.load_server_metadata()['end_session_endpoint']}?{urlencode({**query, 'state': 'x'})}"
     )
+
+
+@app.get("/state")
+def state() -> Response:
+    return jsonify(signed_in=person() is not None)
+
+
+@app.post("/signed-out")
+def signed_out() -> tuple[str, int]:
+    """OpenID Connect Back-Channel Logout 1.0 §2.6, with Authlib's own reader of tokens."""
+    keys = JsonWebKey.import_key_set(hub.fetch_jwk_set(force=True))
+    options = {name: {"essential": True} for name in ("iat", "exp", "jti", "sid", "events")}
+    options["iss"] = {"essential": True, "value": settings["issuer"]}
+    options["aud"] = {"essential": True, "value": settings["client_id"]}
+    try:
+        claims = JsonWebToken(["RS256"]).decode(request.form["logout_token"], keys, claims_options=options)
+        claims.validate(leeway=60)
+    except JoseError as error:
+        return str(error), 400
+    if claims.header.get("typ") != "logout+jwt" or "nonce" in claims or EVENT not in claims["events"]:
+        return "no logout token", 400
+    for number in [n for n, who in people.items() if who["claims"]["sid"] == claims["sid"]]:
+        del people[number]
+    return "", 200
 
 
 @app.get("/bye")

@@ -10,6 +10,7 @@ const lookup = dns.lookup;
 dns.lookup = (name, ...rest) => lookup(name.endsWith('.localhost') ? '127.0.0.1' : name, ...rest);
 
 const oidc = await import('openid-client');
+const jose = await import('jose');
 const [, , port, file] = process.argv;
 const settings = JSON.parse(readFileSync(file, 'utf8'));
 const config = await oidc.discovery(
@@ -17,6 +18,8 @@ const config = await oidc.discovery(
   { execute: [oidc.allowInsecureRequests] },
 );
 const people = new Map();
+const keys = jose.createRemoteJWKSet(new URL(config.serverMetadata().jwks_uri));
+const EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 
 const json = (response, value, headers = {}) => {
   response.writeHead(200, { 'Content-Type': 'application/json', ...headers });
@@ -70,6 +73,23 @@ function logout(response, who, number) {
   }));
 }
 
+// OpenID Connect Back-Channel Logout 1.0 §2.6, with the reader of tokens by openid-client's author.
+async function signedOut(request, response) {
+  let body = '';
+  for await (const part of request) body += part;
+  try {
+    const { payload } = await jose.jwtVerify(new URLSearchParams(body).get('logout_token'), keys, {
+      issuer: settings.issuer, audience: settings.client_id, typ: 'logout+jwt', algorithms: ['RS256'],
+      requiredClaims: ['iat', 'exp', 'jti', 'sid', 'events'], maxTokenAge: '5 minutes',
+    });
+    if (!payload.events[EVENT] || 'nonce' in payload) throw new Error('no logout token');
+    for (const [number, who] of people) if (who.claims?.sid === payload.sid) people.delete(number);
+    return response.writeHead(200, { 'Cache-Control': 'no-store' }).end();
+  } catch (error) {
+    return response.writeHead(400, { 'Cache-Control': 'no-store' }).end(String(error.code ?? error));
+  }
+}
+
 createServer(async (request, response) => {
   const number = /(?:^|; )number=([0-9a-f-]{36})/.exec(request.headers.cookie ?? '')?.[1];
   const who = people.get(number);
@@ -80,6 +100,8 @@ createServer(async (request, response) => {
     '/refresh': () => refresh(response, who),
     '/userinfo': () => userinfo(response, who),
     '/tokens': () => json(response, who.token),
+    '/state': () => json(response, { signed_in: Boolean(who?.claims) }),
+    '/signed-out': () => signedOut(request, response),
     '/logout': () => logout(response, who, number),
     '/bye': () => json(response, { bye: address.searchParams.get('state') }),
   };
