@@ -112,10 +112,11 @@ def test_wrong_credentials_get_one_answer_that_asks_for_basic(edge, redis, who):
     assert (answer.get("WWW-Authenticate") or "").startswith("Basic realm=")
 
 
-def test_after_too_many_failures_an_app_id_waits_at_that_address_and_nowhere_else(edge, redis):
+def test_after_too_many_failures_an_app_id_waits_at_that_address_and_nowhere_else(edge, redis, caplog):
     value = sign_in(redis)
     for _ in range(throttle.MOST_FAILURES):
         assert introspect(edge, value, who=basic("wiki-id", "wrong")).status == 401
+    assert caplog.text.count("introspection_refused app=wiki address=") == throttle.MOST_FAILURES
     answer = introspect(edge, value)
     assert (answer.status, answer.json()["error"]) == (429, "too_many_attempts")
     assert 0 < int(answer.get("Retry-After") or 0) <= throttle.WINDOW + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from base64 import b64decode
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -19,6 +20,8 @@ from sso.registry import App, secret_hash
 
 if TYPE_CHECKING:
     from sso.edge.core import Edge
+
+log = logging.getLogger("sso.edge")
 
 #: Bytes of body; a form with a token and a hint has some eighty.
 BODY_LIMIT = 4096
@@ -42,6 +45,8 @@ def answer(edge: Edge, asked: Asked) -> Steps:
     app = directory.registry.app_of_client(client_id)
     if not _is_secret_of(app, secret) or app is None:
         edge.throttle.failed(key)
+        # The edge has no database, so this is no event of the audit trail. What was sent as an id stays out.
+        log.warning("introspection_refused app=%s address=%s", app.name if app else "-", key[1])
         raise InvalidClient
     if (asked.header("content-type") or "").partition(";")[0].strip().lower() != _FORM:
         raise FormWanted
