@@ -194,12 +194,17 @@ def test_printing_the_environment_shows_no_secret(read):
         assert "ancient" not in text
 
 
+VALUES = {
+    "SECRET_KEY": KEY,
+    "SSO_REDIS_URL": "unix:///r.sock",
+    "SSO_MAIL_URL": "smtps://h",
+    "SSO_METRICS_TOKEN": "0123456789abcdef0123456789abcdef",
+}
+
+
 def test_a_secret_may_come_from_a_file(read, tmp_path):
     for name in SECRETS:
-        (tmp_path / name).write_text(
-            {"SECRET_KEY": KEY, "SSO_REDIS_URL": "unix:///r.sock", "SSO_MAIL_URL": "smtps://h"}.get(name, "")
-            + "\n"
-        )
+        (tmp_path / name).write_text(VALUES.get(name, "") + "\n")
     (tmp_path / "DATABASE_URL").write_text("postgresql://u:p@h/d\r\n")
     (tmp_path / "SECRET_KEY_FALLBACKS").write_text("one\ntwo\n")
     env = read(**{f"{name}_FILE": str(tmp_path / name) for name in SECRETS})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 #: Encoded characters of a return address on its way: all headers of an answer must fit nginx's buffer of 4 kB.
 LONGEST_RETURN = 2800
+
+#: The public id of a sign-in.
+SID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 _WHY = {
     Was.AGAIN: Why.REPLAYED,
@@ -55,8 +59,8 @@ def onward(address: Destination, here: Site, sign_in: SignIn | None) -> str:
     site = address.site
     if address.app is None or site is None or site == here:
         return address.address
-    since = {"since": str(sign_in.auth_time)} if sign_in else {}
-    return sign_in_address(site, portable(address), **since)
+    this = {"sid": sign_in.sid} if sign_in else {}
+    return sign_in_address(site, portable(address), **this)
 
 
 def portable(destination: Destination) -> str:
@@ -86,12 +90,12 @@ def session_here(request: HubRequest) -> Session | None:
     return session if session is not None and session.site == request.site.domain else None
 
 
-def since(params: QueryDict) -> int:
-    """Unix seconds before which a sign-in is too old to count here. Raises ``BadRequest``."""
-    values = params.getlist("since") or ["0"]
-    if len(values) > 1 or not (values[0].isascii() and values[0].isdigit() and len(values[0]) <= 11):
-        raise BadRequest("since is not one moment")
-    return int(values[0])
+def sid_of(params: QueryDict) -> str | None:
+    """The sign-in that somebody comes with from the primary hub, None when nothing is said. Raises ``BadRequest``."""
+    values = params.getlist("sid")
+    if len(values) > 1 or not all(SID.fullmatch(value) for value in values):
+        raise BadRequest("sid is not one sign-in")
+    return values[0] if values else None
 
 
 def asked_of(primary: Site, destination: Destination, wanted: Wanted, challenge: str) -> str:

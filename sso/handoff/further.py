@@ -25,11 +25,11 @@ def arrive(request: HubRequest, destination: Destination | None) -> HttpResponse
     """``/login/`` here: straight back to the app for somebody known, otherwise the hand-off begins."""
     if request.method != "GET":
         raise MethodNotAllowed("GET")  # nobody types a password here
-    wanted, since = step_up.read(request.GET), flow.since(request.GET)
+    wanted, sid = step_up.read(request.GET), flow.sid_of(request.GET)
     if destination is None or destination.app is None or destination.site != request.site:
         return see_other(_elsewhere(request.site, destination, wanted))
     here = flow.session_here(request)
-    if here is not None and wanted.met_by(here) and here.auth_time >= since:
+    if here is not None and wanted.met_by(here) and sid in (None, here.sid):
         return ways_back.straight_back(request, destination)
     if here is None and ways_back.hand_offs_get_lost(request):
         return ways_back.shared_cookie_trouble(request, destination)
