@@ -26,10 +26,11 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultiple
 
 from accounts import admin_acts, person_pages
-from accounts.admin_forms import PersonForm
+from accounts.admin_forms import GroupForm, PersonForm
 from accounts.models import User
 from accounts.people_files import People, PeopleBroughtIn, PeopleWithHashes
 from accounts.person_summary import Summary
+from sso.admin.guarding import Guarded
 from sso.admin.pages import recently_confirmed
 
 #: What makes an administrator: a superuser's matter.
@@ -51,12 +52,13 @@ class HasFactor(admin.SimpleListFilter):
 
 
 @admin.register(User)
-class PersonAdmin(ImportExportMixin, ModelAdmin):  # type: ignore[misc]
+class PersonAdmin(Guarded, ImportExportMixin, ModelAdmin):  # type: ignore[misc]
     """A list to find people in, and one page for everything about a person."""
 
     form = PersonForm
     list_display = ("username", "email", "name", "status", "factor", "groups_shown", "last_login")
     list_filter = ("is_active", "is_staff", HasFactor, ("groups", admin.RelatedOnlyFieldListFilter))
+    lookups = frozenset({"id", "is_active", "is_staff", "factor", "groups"})
     search_fields = ("username", "email", "name", "id__exact")
     list_per_page = 50
     show_full_result_count = False
@@ -150,11 +152,6 @@ class PersonAdmin(ImportExportMixin, ModelAdmin):  # type: ignore[misc]
     def has_export_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.export_user")
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        form = super().get_form(request, obj, change, **kwargs)
-        form.asked = request
-        return form
-
     # -- saving
 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
@@ -170,10 +167,6 @@ class PersonAdmin(ImportExportMixin, ModelAdmin):  # type: ignore[misc]
         person.groups.add(*kept)
         if not change and form.cleaned_data.get("send_link"):
             admin_acts.send_reset_link(request, person)
-
-    def delete_view(self, request: Any, object_id: str, extra_context: Any = None) -> HttpResponseBase:
-        inner = super().delete_view
-        return recently_confirmed(lambda asked: inner(asked, object_id, extra_context))(request)
 
     def import_action(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         inner = super().import_action
@@ -284,12 +277,18 @@ def _shown(template: str, user: User) -> SafeString:
 
 
 @admin.register(Group)
-class GroupAdmin(ModelAdmin):  # type: ignore[misc]
+class GroupAdmin(Guarded, ModelAdmin):  # type: ignore[misc]
     """Apps know people by their groups; permissions in the admin are a superuser's to give."""
 
+    form = GroupForm
     search_fields = ("name",)
     list_display = ("name", "people")
-    filter_horizontal = ("permissions",)
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        """Boxes to tick: Django's two lists side by side are wider than a screen, and name themselves to nobody."""
+        return super().formfield_for_manytomany(
+            db_field, request, **{**kwargs, "widget": UnfoldAdminCheckboxSelectMultiple()}
+        )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         return cast("QuerySet[Group]", super().get_queryset(request).annotate(size=Count("user")))

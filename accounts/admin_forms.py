@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from django import forms
-from django.core.exceptions import ValidationError
-from django.http import HttpRequest
-from django.utils.html import format_html
+from django.contrib.auth.models import Group
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminEmailInputWidget,
@@ -18,23 +16,21 @@ from unfold.widgets import (
 
 from accounts.canonical import canonical
 from accounts.models import User
-from sso.admin.pages import is_recent
+from sso.admin.guarding import ConfirmedForm
 from sso.impersonation import LONGEST_REASON, MINUTES, SHORTEST_REASON
 
 if TYPE_CHECKING:
     _PersonForm = forms.ModelForm[User]
+    _GroupForm = forms.ModelForm[Group]
 else:
-    _PersonForm = forms.ModelForm
-
-#: Changing these wants proof that it is the administrator who sits there.
-DANGEROUS = frozenset({"is_staff", "is_superuser"})
+    _PersonForm = _GroupForm = forms.ModelForm
 
 
-class PersonForm(_PersonForm):
+class PersonForm(ConfirmedForm, _PersonForm):
     """A person without a password: they set one themselves, by the link this can send."""
 
-    #: Set by the admin before each use.
-    asked: ClassVar[HttpRequest]
+    #: Whoever has the address can set the password; groups and rights open doors.
+    dangerous: ClassVar[frozenset[str]] = frozenset({"email", "groups", "is_staff", "is_superuser"})
 
     send_link = forms.BooleanField(
         label=_("mail them a link to set a password"),
@@ -61,15 +57,19 @@ class PersonForm(_PersonForm):
     def clean_email(self) -> str:
         return canonical(self.cleaned_data["email"])
 
-    def clean(self) -> dict[str, Any]:
-        """Rights are given by whoever proved within five minutes that it is them; what was typed stays."""
-        cleaned = cast("dict[str, Any]", super().clean())
-        if DANGEROUS & set(self.changed_data) and not is_recent(self.asked):
-            text = _(
-                "To change what somebody may do here, first <a href='{}'>confirm it is you</a>, then save again."
-            )
-            raise ValidationError(format_html(str(text), "/account/reauthenticate/?next=/admin/"))
-        return cleaned
+    def dangers(self) -> set[str]:
+        """The address of somebody new is taken from nobody."""
+        return super().dangers() - ({"email"} if self.instance._state.adding else set())
+
+
+class GroupForm(ConfirmedForm, _GroupForm):
+    """Apps open by a group's name, and this administration by its permissions."""
+
+    dangerous: ClassVar[frozenset[str]] = frozenset({"name", "permissions"})
+
+    class Meta:
+        model = Group
+        fields = ("name", "permissions")
 
 
 class Reasoned(forms.Form):

@@ -157,19 +157,19 @@ def _memberships(how: str, rows: Iterable[tuple[Any, Any]]) -> None:
 @receiver(post_save, sender=Group)
 def _group_saved(instance: Group, created: bool, **_: Any) -> None:
     event = Event.GROUP_CREATED if created else Event.GROUP_CHANGED
-    audit.record(event, group=instance.name)
+    audit.record(event, subject="", group=instance.name)
 
 
 @receiver(pre_delete, sender=Group)
 def _group_deleted(instance: Group, **_: Any) -> None:
-    audit.record(Event.GROUP_DELETED, group=instance.name)
+    audit.record(Event.GROUP_DELETED, subject="", group=instance.name)
 
 
 @receiver(m2m_changed, sender=Group.permissions.through)
 def _group_permissions(instance: Any, action: str, pk_set: set[Any] | None, **_: Any) -> None:
     if action in ("post_add", "post_remove", "post_clear") and (pk_set or action == "post_clear"):
         name = instance.name if isinstance(instance, Group) else ""
-        audit.record(Event.GROUP_CHANGED, group=name, fields="permissions")
+        audit.record(Event.GROUP_CHANGED, subject="", group=name, fields="permissions")
 
 
 @receiver(m2m_changed, sender=User.user_permissions.through)

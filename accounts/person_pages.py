@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.forms import Form
 from django.http import HttpRequest, HttpResponseBase
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -20,12 +20,17 @@ from accounts.models import User
 from accounts.pages import see_other
 from sso import audit, impersonation, sign_ins
 from sso.admin.pages import admin_page
+from sso.errors import NotFound
 
 __all__ = ["end_sessions", "invite", "lead_to", "reset_factors", "reset_link", "see_other", "sign_in_as"]
 
 
 def lead_to(name: str, object_id: str) -> HttpResponseBase:
-    return see_other(reverse(f"admin:person_{name}", args=[object_id]))
+    """Raises ``NotFound`` for what is no id of a person: unfold takes any text for one."""
+    try:
+        return see_other(reverse(f"admin:person_{name}", args=[object_id]))
+    except NoReverseMatch:
+        raise NotFound(f"no person {str(object_id)[:40]}") from None
 
 
 def sign_in_as(_admin: Any, request: Any, person: User) -> HttpResponseBase:

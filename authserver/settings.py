@@ -242,7 +242,7 @@ UNFOLD = {
 
 # Cells of a file that a spreadsheet would run are disarmed; a file between look and import lies in Redis, for minutes.
 IMPORT_EXPORT_ESCAPE_FORMULAE_ON_EXPORT = True
-IMPORT_EXPORT_TMP_STORAGE_CLASS = "import_export.tmp_storages.CacheStorage"
+IMPORT_EXPORT_TMP_STORAGE_CLASS = "accounts.people_files.BriefStorage"
 IMPORT_EXPORT_IMPORT_PERMISSION_CODE, IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "import", "export"
 
 # -- mail

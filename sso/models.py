@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, cast
 
 import msgspec
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models, transaction
@@ -106,6 +107,8 @@ class RelyingApp(models.Model):
         self.origins = _canonical_origins(self.origins, errors)
         if not self.origins and not self.redirect_uris and "origins" not in errors:
             errors["origins"] = ["Name at least one origin, such as https://app.example.com."]
+        for hub in {str(site.hub) for site in settings.SSO_SITES} & set(self.origins):
+            errors.setdefault("origins", []).append(f"{hub} is the auth server itself, and no app.")
         others = RelyingApp.objects.exclude(pk=self.pk).defer("logo")
         for other in others:
             for origin in set(self.origins) & set(other.origins):

@@ -324,6 +324,7 @@ def end_here(request: HubRequest) -> None:
 
     Also a hub session whose sign-in is marked as ended: an end that died half-way is finished.
     """
+    of_request(request)  # while it lives: the audit trail names who did it
     for sid in _sids_here(request):
         end(sid)
     if value := request.shared_cookie_value:

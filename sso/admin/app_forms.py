@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from django import forms
@@ -19,6 +19,7 @@ from unfold.widgets import (
 )
 
 from sso.access import AccessPolicy
+from sso.admin.guarding import ConfirmedForm
 from sso.explaining import Question, read_address
 from sso.images import LARGEST_OF_APP, Image
 from sso.models import RelyingApp
@@ -68,8 +69,21 @@ class Names(Words):
         return [name.strip() for name in (value or "").split(",") if name.strip()]
 
 
-class AppForm(_AppForm):
+class AppForm(ConfirmedForm, _AppForm):
     """Origins and addresses as people write them; what is wrong is said at its field."""
+
+    #: Where people and codes are sent, who gets in, and how the app proves itself.
+    dangerous: ClassVar[frozenset[str]] = frozenset(
+        {
+            "origins",
+            "return_addresses",
+            "groups",
+            "redirect_uris",
+            "post_logout_redirect_uris",
+            "token_auth_method",
+            "backchannel_logout_uri",
+        }
+    )
 
     origins = Lines(
         label=_("Origins"), required=False, help_text=_("One a line, such as https://wiki.example.com.")

@@ -7,12 +7,13 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
 from accounts.pages import see_other
 from sso.admin import app_snippets
 from sso.admin.pages import admin_page
+from sso.errors import NotFound
 from sso.models import RelyingApp
 from sso.registry_publishing import new_secret
 
@@ -23,7 +24,11 @@ _FRESH = "sso_admin_fresh_secret"
 
 
 def lead_to(name: str, pk: Any) -> HttpResponseBase:
-    return see_other(reverse(f"admin:app_{name}", args=[pk]))
+    """Raises ``NotFound`` for what is no number of an app: unfold takes any text for one."""
+    try:
+        return see_other(reverse(f"admin:app_{name}", args=[pk]))
+    except NoReverseMatch:
+        raise NotFound(f"no app {str(pk)[:20]}") from None
 
 
 def keep_for_next_page(request: HttpRequest, app: RelyingApp, secret: str) -> None:

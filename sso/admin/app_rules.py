@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -14,7 +15,9 @@ from accounts.pages import personal
 from sso.access import AccessPolicy
 from sso.admin.app_forms import DefaultForm, RuleForms, TrialForm, read_policy
 from sso.admin.app_pages import lead_to
-from sso.admin.pages import admin_page
+from sso.admin.guarding import asks_first
+from sso.admin.pages import admin_page, is_recent
+from sso.errors import BadRequest
 from sso.explaining import Unanswerable, explain
 from sso.models import RelyingApp
 
@@ -41,6 +44,8 @@ def rules(admin: Any, request: HttpRequest, app: RelyingApp) -> HttpResponseBase
         policy = read_policy(default, cards)
     except ValueError as error:
         return _page(request, app, default, cards, may_save=True, problem=str(error))
+    if not is_recent(request):
+        return _page(request, app, default, cards, may_save=True, problem=asks_first())
     _save(request, app, policy)
     return lead_to("rules", app.pk)
 
@@ -80,7 +85,10 @@ def _cards(policy: AccessPolicy) -> Any:
 def _with_one_more(request: HttpRequest) -> Any:
     """The same cards as they were sent, and an empty one."""
     sent = request.POST.copy()
-    sent["rule-TOTAL_FORMS"] = str(int(sent.get("rule-TOTAL_FORMS") or 0) + 1)
+    count = sent.get("rule-TOTAL_FORMS", "")
+    if not re.fullmatch(r"[0-9]{1,3}", count, re.ASCII):
+        raise BadRequest("rule-TOTAL_FORMS is not a number of rules")
+    sent["rule-TOTAL_FORMS"] = str(int(count) + 1)
     return RuleForms(sent, prefix="rule")
 
 

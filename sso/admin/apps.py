@@ -15,13 +15,15 @@ from unfold.decorators import action, display
 
 from sso.admin import app_pages, app_rules
 from sso.admin.app_forms import AppForm
+from sso.admin.guarding import Guarded
 from sso.admin.pages import recently_confirmed
+from sso.errors import NotFound
 from sso.models import RelyingApp
 from sso.registration import register
 
 
 @admin.register(RelyingApp)
-class RelyingAppAdmin(ModelAdmin):  # type: ignore[misc]
+class RelyingAppAdmin(Guarded, ModelAdmin):  # type: ignore[misc]
     """One entry for cookie, forward auth and OpenID Connect."""
 
     form = AppForm
@@ -94,10 +96,6 @@ class RelyingAppAdmin(ModelAdmin):  # type: ignore[misc]
     def response_add(self, request: Any, obj: RelyingApp, post_url_continue: Any = None) -> HttpResponseBase:
         return app_pages.lead_to("secrets", obj.pk)
 
-    def delete_view(self, request: Any, object_id: str, extra_context: Any = None) -> HttpResponseBase:
-        inner = super().delete_view
-        return recently_confirmed(lambda asked: inner(asked, object_id, extra_context))(request)
-
     # -- pages beside the form
 
     def get_urls(self) -> list[URLPattern]:
@@ -135,5 +133,7 @@ class RelyingAppAdmin(ModelAdmin):  # type: ignore[misc]
 
     @action(description=_("Doctor"), url_path="to-doctor", permissions=["view_doctor"], icon="stethoscope")
     def to_doctor(self, request: HttpRequest, object_id: int) -> HttpResponseBase:
-        app = get_object_or_404(RelyingApp.objects.defer("logo"), pk=object_id)
+        app = self.get_object(request, str(object_id))  # None also for what is no number
+        if app is None:
+            raise NotFound(f"no app {str(object_id)[:20]}")
         return app_pages.see_other(f"/admin/doctor/?app={app.name}")

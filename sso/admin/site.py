@@ -11,6 +11,7 @@ from csp.decorators import csp_update
 from django.conf import settings
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import InvalidPage
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, path
@@ -20,6 +21,7 @@ from unfold.sites import UnfoldAdminSite
 from accounts.pages import personal, see_other
 from sso import sign_ins
 from sso.access import satisfies
+from sso.errors import BadRequest
 from sso.requests import HubRequest
 
 if TYPE_CHECKING:
@@ -78,6 +80,13 @@ class HubAdminSite(UnfoldAdminSite):  # type: ignore[misc]
             path(page.route, self.admin_view(page.guarded()), name=page.name) for page in pages.every_page()
         ]
         return [*ours, *super().get_urls()]
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """unfold's, which takes any text for a number of a page."""
+        try:
+            return cast("HttpResponse", super().search(request, extra_context))
+        except (ValueError, InvalidPage) as error:
+            raise BadRequest("no such page of results") from error
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """``/admin/login/`` — the hub's sign-in, and back to where somebody wanted to go."""

@@ -23,6 +23,7 @@ from sso.edge.remembered import Remembered
 from sso.errors import MethodNotAllowed, NotFound, NotSignedIn, SessionEnded
 from sso.handoff import hubs
 from sso.handoff.errors import WrongHub
+from sso.impersonation import ClosedToSupport
 from sso.redis import answering
 from sso.requests import HubRequest
 from sso.sign_in_store import SignIn
@@ -85,6 +86,9 @@ def sign_out(request: HubRequest) -> HttpResponse:
 @audit.cause("everywhere")
 def _end_all(request: HubRequest) -> None:
     """The shared cookie alone may not do this: then it says so, rather than that all were ended."""
+    here = sign_ins.of_request(request)
+    if here is not None and here.act is not None:
+        raise ClosedToSupport  # the person's own browsers are not the administrator's to empty from here
     if request.user.is_authenticated:
         sign_ins.end_all(str(request.user.pk))
     elif request.shared_cookie_value and shared_sessions.read(request.shared_cookie_value):

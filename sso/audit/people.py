@@ -73,7 +73,8 @@ def _signed_in(request: HttpRequest | None) -> Who:
 
 def _impersonator(request: HttpRequest) -> Who | None:
     """The administrator who is signed in as somebody else: what happens now is their doing."""
-    actor: Any = getattr(request, "impersonator", None)
+    sign_in = getattr(getattr(request, "session", None), "sign_in", None)
+    actor: Any = getattr(request, "impersonator", None) or getattr(sign_in, "act", None)
     return Who(actor.id, actor.username) if actor is not None else None
 
 

@@ -22,6 +22,8 @@ log = logging.getLogger("sso.doctor")
 #: Seconds between two rounds of the installation; seconds after a start, so that it does not compete with it.
 EVERY: Final = 15 * 60
 FIRST: Final = 90
+#: Seconds between two rounds that administrators ask for.
+ASKED: Final = 10
 _started: set[int] = set()
 
 
@@ -54,7 +56,11 @@ def go() -> None:
 
 
 def look() -> None:
-    """A round because somebody asked for one. Raises nothing."""
+    """A round because somebody asked for one, at most one in :data:`ASKED` seconds. Raises nothing."""
     with suppress(StoreUnavailable):
+        with answering() as redis:
+            first = redis.set(keys().doctors("asked"), 1, nx=True, ex=ASKED)
+        if not first:
+            return  # one is on, or just over: each asks every app from here
         delete([keys().doctors("round")])
     go()

@@ -51,8 +51,10 @@ def is_this_machine(host: str) -> bool:
 
 
 def origin_of(uri: str) -> str:
-    """Scheme, host and port of a registered address, as browsers serialise them."""
+    """Scheme, host and port of a registered address, as browsers serialise them. Raises ``ValueError``."""
     parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"{uri[:80]!r} is no https address. {_REMEDY}")
     return f"{parts.scheme}://{parts.netloc}".removesuffix({"https": ":443", "http": ":80"}[parts.scheme])
 
 
