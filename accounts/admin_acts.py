@@ -59,7 +59,13 @@ def set_active(
 ) -> HttpResponse | None:
     chosen = _touchable(admin, request, people)
     if not active and CONFIRMED not in request.POST:
-        return _ask(request, chosen, "disable", _("Disable %(n)d people?"), _("Disable"))
+        return _ask(
+            request,
+            chosen,
+            "disable",
+            ngettext("Disable %(n)d person?", "Disable %(n)d people?", len(chosen)),
+            _("Disable"),
+        )
     for person in chosen:
         person.is_active = active
         person.save()
@@ -71,7 +77,13 @@ def set_active(
 def end_sessions(_admin: Any, request: HttpRequest, people: QuerySet[User]) -> HttpResponse | None:
     chosen = list(people[:MOST])
     if CONFIRMED not in request.POST:
-        return _ask(request, chosen, "end_sessions", _("End all sessions of %(n)d people?"), _("End them"))
+        return _ask(
+            request,
+            chosen,
+            "end_sessions",
+            ngettext("End all sessions of %(n)d person?", "End all sessions of %(n)d people?", len(chosen)),
+            _("End them"),
+        )
     ended = sum(sign_ins.end_all(str(person.pk)) for person in chosen)
     messages.success(
         request, ngettext("%(n)d sign-in has ended.", "%(n)d sign-ins have ended.", ended) % {"n": ended}
@@ -83,7 +95,15 @@ def send_reset_links(admin: Any, request: HttpRequest, people: QuerySet[User]) -
     chosen = [person for person in _touchable(admin, request, people) if person.is_active]
     if CONFIRMED not in request.POST:
         return _ask(
-            request, chosen, "send_reset", _("Send %(n)d people a link to set a password?"), _("Send")
+            request,
+            chosen,
+            "send_reset",
+            ngettext(
+                "Send %(n)d person a link to set a password?",
+                "Send %(n)d people a link to set a password?",
+                len(chosen),
+            ),
+            _("Send"),
         )
     for person in chosen:
         send_reset_link(request, person)

@@ -10,10 +10,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect
 
 from sso.keys import fingerprint
+from tests.support import axe
 from tests.support.certificates import Certificates
 from tests.support.family import PASSWORD, SHARED_COOKIE, Family, family, kept_cookies
 from tests.test_account_pages import early_in_a_step, totp
-from tests.test_pages_browser import AXE
 
 
 @pytest.fixture(scope="module")
@@ -225,10 +225,5 @@ def test_every_page_of_the_account_fits_and_breaks_no_rule(
         page.goto(f"{site.hub.origin}/account/{path}")
         assert page.url.endswith(f"/account/{path}")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-        if AXE.exists():
-            page.evaluate(AXE.read_text())
-            serious = page.evaluate(
-                "axe.run().then(r => r.violations.filter(v => /serious|critical/.test(v.impact)).map(v => v.id))"
-            )
-            assert serious == [], path
+        assert axe.problems(page) == [], path
     assert said == []

@@ -1,6 +1,6 @@
-"""The pages in Chromium: sizes, light and dark, keyboard, policies that browsers enforce, accessibility rules.
+"""The pages in Chromium: sizes, light and dark, keyboard, policies that browsers enforce.
 
-The rules of axe-core are run where it is installed: ``npm install --no-save axe-core`` in the project's folder.
+The rules of accessibility are held for every page by ``test_accessibility.py``; here for pages of a whole server.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from tests.support import axe
 from tests.support.auth_server import AuthServer
 from tests.support.certificates import Certificates
 
 PASSWORD = "correct horse battery staple"
-AXE = Path(__file__).parents[1] / "node_modules/axe-core/axe.min.js"
 
 
 @dataclass
@@ -227,19 +226,14 @@ def test_nothing_is_wider_than_the_screen_and_nothing_is_blocked(
     assert unexpected == []
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="npm install --no-save axe-core")
 def test_no_page_breaks_a_rule_of_accessibility(wiki: Wiki, browser: Browser) -> None:
     context = browser.new_context(bypass_csp=True)
     page = context.new_page()
-    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     for name in visit_all(page, wiki):
-        page.evaluate(AXE.read_text())
         for width, scheme in ((390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")):
             page.set_viewport_size({"width": width, "height": 800})
             page.emulate_media(color_scheme=cast(Any, scheme), reduced_motion="reduce")
-            found = page.evaluate("rules => axe.run({runOnly: rules})", rules)
-            broken = [(v["id"], [n["html"] for n in v["nodes"]]) for v in found["violations"]]
-            assert broken == [], (name, width, scheme)
+            assert axe.problems(page, every=True) == [], (name, width, scheme)
     context.close()
 
 
