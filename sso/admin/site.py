@@ -79,7 +79,9 @@ class HubAdminSite(UnfoldAdminSite):  # type: ignore[misc]
         ours = [
             path(page.route, self.admin_view(page.guarded()), name=page.name) for page in pages.every_page()
         ]
-        return [*ours, *super().get_urls()]
+        # "view_on_site" leads from any number of any table to an address of its own: no table here has one.
+        theirs = [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+        return [*ours, *theirs]
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """unfold's, which takes any text for a number of a page."""
