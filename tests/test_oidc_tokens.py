@@ -95,7 +95,23 @@ def test_the_id_token_says_who_signed_in_when_how_and_where(shop, ada):
 def test_an_administrator_who_signed_in_as_somebody_is_named(shop, redis_client):
     [signin] = redis_client.scan_iter("sso:signin:*")
     redis_client.hset(signin, "by", "0b6c-the-administrator root")
-    assert claims_of(shop.enter()["id_token"])["act"] == {"sub": "0b6c-the-administrator"}
+    admin = {"sub": "0b6c-the-administrator", "preferred_username": "root"}
+    given = shop.enter()
+    refreshed = shop.refresh(given["refresh_token"]).json()
+    assert claims_of(given["id_token"])["act"] == claims_of(refreshed["id_token"])["act"] == admin
+    assert shop.userinfo(refreshed["access_token"]).json()["act"] == admin
+
+
+def test_the_administrators_name_is_told_where_names_are(shop, redis_client):
+    [signin] = redis_client.scan_iter("sso:signin:*")
+    redis_client.hset(signin, "by", "0b6c-the-administrator root")
+    given = shop.enter(scope="openid")
+    assert shop.userinfo(given["access_token"]).json()["act"] == {"sub": "0b6c-the-administrator"}
+
+
+def test_nobody_acts_in_a_sign_in_of_ones_own(shop):
+    given = shop.enter()
+    assert "act" not in claims_of(given["id_token"]) | shop.userinfo(given["access_token"]).json()
 
 
 def test_a_scope_that_was_not_asked_for_opens_nothing(shop, ada):

@@ -10,7 +10,6 @@ import re
 import time
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, NoReturn, cast
 from urllib.parse import urlencode
 
@@ -22,7 +21,7 @@ from accounts.pages import see_other
 from sso import access, audit, registry_mirror, sign_ins
 from sso.errors import BadRequest
 from sso.identities import identity_of
-from sso.oidc import claims, hints
+from sso.oidc import claims, hints, standing
 from sso.oidc.addresses import with_parameters
 from sso.oidc.clients import Asked
 from sso.oidc.errors import AuthorizationRefused
@@ -41,6 +40,8 @@ PATH = "/oauth/authorize"
 MARK = "sso_asked"
 #: Seconds that somebody may take to sign in.
 MARK_LIFE = 60 * 60
+#: Seconds from signing in to being back here.
+JUST = 5 * 60
 #: Characters of a request, so that it fits into the address of the sign-in page and every proxy's buffers.
 LONGEST = 1600
 #: Characters that a server takes as one address.
@@ -219,21 +220,16 @@ def _lacking(asking: Asking, wanted: Wanted, sign_in: SignIn, user: User) -> tup
 
 def _verdict(asking: Asking, sign_in: SignIn) -> access.Verdict:
     """Entering an app is asking its rules for ``GET /``."""
-    request = asking.request
-    return access.decide(
-        asking.app.access,
-        app_groups=asking.app.groups,
-        path="/",
-        method="GET",
-        address=_address(request),
-        person=access.Person(identity_of(cast("User", request.user)).groups, sign_in.amr, sign_in.auth_time),
-        now=time.time(),
+    person = access.Person(
+        identity_of(cast("User", asking.request.user)).groups, sign_in.amr, sign_in.auth_time
     )
+    return standing.verdict(asking.app, person, asking.request.client_address, now=time.time())
 
 
 def _refuse(asking: Asking, sign_in: SignIn, rule: str) -> NoReturn:
-    audit.record(
+    audit.record_seldom(
         audit.Event.TOKEN_REFUSED,
+        of=f"{sign_in.sid} {asking.app.client_id} {rule}",
         outcome=audit.REFUSED,
         app=asking.app.client_id,
         sid=sign_in.sid,
@@ -242,13 +238,6 @@ def _refuse(asking: Asking, sign_in: SignIn, rule: str) -> NoReturn:
         reason=rule,
     )
     asking.fail("access_denied", "The app is not for this person.")
-
-
-def _address(request: HubRequest) -> access.Address | None:
-    try:
-        return ip_address(request.client_address)
-    except ValueError:
-        return None
 
 
 # -- by way of the sign-in page
@@ -290,9 +279,14 @@ def _mark(params: QueryDict) -> Mark | None:
 
 
 def _just_signed_in(asking: Asking, sign_in: SignIn) -> bool:
-    """Whether this sign-in was made after, and because, this very request showed the sign-in page."""
+    """Whether this sign-in was made after, and because, this very request showed the sign-in page.
+
+    Not for longer than :data:`JUST`: the address, with its mark, stays in the browser's history.
+    """
     mark = _mark(asking.params)
-    return mark is not None and mark.sid != sign_in.sid and sign_in.auth_time >= mark.at
+    if mark is None or mark.sid == sign_in.sid or sign_in.auth_time < mark.at:
+        return False
+    return time.time() - sign_in.auth_time <= JUST
 
 
 def _digest(params: QueryDict) -> str:

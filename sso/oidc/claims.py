@@ -22,7 +22,7 @@ SCOPES = ("openid", "profile", "email", "groups")
 ACRS = ("aal1", "aal2")
 SUPPORTED = (
     "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "amr", "acr", "sid", "at_hash",
-    "name", "preferred_username", "email", "email_verified", "groups",
+    "name", "preferred_username", "email", "email_verified", "groups", "act",
 )  # fmt: skip
 
 
@@ -63,15 +63,22 @@ def of_person(user: User, scope: str) -> dict[str, Any]:
 
 def of_sign_in(sign_in: SignIn) -> dict[str, Any]:
     """When and how somebody signed in, and which sign-in it is (Back-Channel Logout §2.1: ``sid``)."""
-    claims: dict[str, Any] = {
+    return {
         "sid": sign_in.sid,
         "auth_time": sign_in.auth_time,
         "amr": list(sign_in.amr),
         "acr": acr_of(sign_in.amr),
     }
-    if sign_in.act is not None:
-        claims["act"] = {"sub": sign_in.act.id}  # RFC 8693 §4.1: somebody else is at the keyboard
-    return claims
+
+
+def of_actor(sign_in: SignIn, scope: str) -> dict[str, Any]:
+    """``act`` (RFC 8693 §4.1) when an administrator is at the keyboard; their name where names may be told."""
+    if sign_in.act is None:
+        return {}
+    actor = {"sub": sign_in.act.id}
+    if "profile" in scope.split():
+        actor["preferred_username"] = sign_in.act.username
+    return {"act": actor}
 
 
 def _is_verified(user: User) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -13,11 +13,16 @@ from sso.oidc import claims
 from sso.registry import App
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest, QueryDict
+    from django.http import QueryDict
 
     from sso.oidc.grant_store import Found
     from sso.oidc.standing import Standing
+    from sso.requests import HubRequest
     from sso.sign_in_store import SignIn
+
+
+#: Signs the ID token that is prepared, with the claims that come last.
+IDToken = Callable[[Mapping[str, str]], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ class Payload(OAuth2Payload):  # type: ignore[misc]
 class Asked(OAuth2Request):  # type: ignore[misc]
     """A request as Authlib reads it: the query of the authorization endpoint, the form of all others."""
 
-    def __init__(self, request: HttpRequest) -> None:
+    def __init__(self, request: HubRequest) -> None:
         # The address is ours, not that of a Host header. Authlib holds plain http against developers' machines.
         uri = f"https://{settings.SSO_SITES.primary.hub.netloc}{request.path}"
         super().__init__(request.method, uri, headers=dict(request.headers))
@@ -82,6 +87,7 @@ class Asked(OAuth2Request):  # type: ignore[misc]
         #: Set while answering: who stands behind the grant, and the grant.
         self.standing: Standing | None = None
         self.found: Found | None = None
+        self.id_token: IDToken | None = None
         #: The sign-in that a code is given for.
         self.sign_in: SignIn | None = None
 

@@ -14,6 +14,9 @@ import time
 from dataclasses import dataclass
 from secrets import token_urlsafe
 
+from django.conf import settings
+from sso_client.errors import StoreUnavailable
+
 from sso.keys import fingerprint
 from sso.redis import answering, keys, understood
 
@@ -29,7 +32,7 @@ UNUSED_LIFE = 24 * 60 * 60
 _TOKEN = re.compile(r"(?P<grant>[A-Za-z0-9_-]{22})\.[A-Za-z0-9_-]{43}", re.ASCII)
 _FIELDS = {
     "client_id": "c", "sid": "s", "user_id": "u", "scope": "o",
-    "redirect_uri": "r", "challenge": "h", "nonce": "n",
+    "redirect_uri": "r", "challenge": "h", "nonce": "n", "address": "i",
 }  # fmt: skip
 #: Fingerprints of the code and of the refresh token; there once the code is spent; prefix of access tokens.
 _CODE, _REFRESH, _SPENT, _ACCESS = "k", "f", "x", "a:"
@@ -40,8 +43,13 @@ return redis.call('EXPIRE', KEYS[1], ARGV[1])
 """
 
 #: ARGV: field and fingerprint of what is spent, the new access token's fingerprint, "<end> <scope>", the new refresh
-#: token's fingerprint, when all of it is forgotten, now. 0: spent already, or ended; whatever it gave is gone then.
+#: token's fingerprint, when all of it is forgotten, now, until when the caller waits (Redis's clock). 0: spent
+#: already, or ended; whatever it gave is gone then. -1: too late, nobody hears the answer. The same call again, over
+#: a connection that broke before the answer, is no second use.
 _SPEND = f"""
+local time = redis.call('TIME')
+if time[1] + time[2] / 1000000 > tonumber(ARGV[8]) then return -1 end
+if redis.call('HGET', KEYS[1], '{_REFRESH}') == ARGV[5] then return 1 end
 local kept = redis.call('HMGET', KEYS[1], ARGV[1], '{_SPENT}')
 if kept[1] ~= ARGV[2] or (ARGV[1] == '{_CODE}' and kept[2]) then
     redis.call('DEL', KEYS[1])
@@ -60,6 +68,12 @@ return 1
 """
 
 
+_TIME = """
+local time = redis.call('TIME')
+return string.format('%d.%06d', time[1], time[2])
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """One app, one sign-in, some scopes."""
@@ -73,6 +87,8 @@ class Grant:
     redirect_uri: str = ""
     challenge: str = ""
     nonce: str = ""
+    #: From where the person entered the app: its rules are asked again with it. Empty: not known.
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +99,8 @@ class Found:
     grant: Grant
     presented: str
     fields: dict[str, str]
+    #: What Redis's clock says more than our monotonic one (seconds), to compare with Redis's alone.
+    ahead: float = 0.0
 
     @property
     def is_code(self) -> bool:
@@ -131,12 +149,15 @@ def find(token: str) -> Found | None:
         return None
     with answering() as redis, redis.pipeline(transaction=False) as pipe:
         pipe.hgetall(keys().oidc(match["grant"]))
-        raw = understood(pipe.execute(raise_on_error=False)[0], "a grant")
+        pipe.execute_command("EVAL", _TIME, 1, keys().oidc(match["grant"]))
+        reply, clock = pipe.execute(raise_on_error=False)
+        ahead = float(understood(clock, "the clock")) - time.monotonic()
+        raw = understood(reply, "a grant")
     fields = {name.decode(): value.decode("utf-8", "replace") for name, value in (raw or {}).items()}
     if not all(_FIELDS[name] in fields for name in ("client_id", "sid", "user_id", "scope")):
         return None
     grant = Grant(**{name: fields.get(short, "") for name, short in _FIELDS.items()})
-    return Found(match["grant"], grant, fingerprint(token), fields)
+    return Found(match["grant"], grant, fingerprint(token), fields, ahead)
 
 
 def exchange(found: Found, scope: str, *, until: int) -> Tokens | None:
@@ -154,9 +175,12 @@ def exchange(found: Found, scope: str, *, until: int) -> Tokens | None:
         fingerprint(tokens.refresh),
         str(min(until, now + UNUSED_LIFE)),
         str(now),
+        f"{found.ahead + time.monotonic() + settings.SSO_REDIS_TIMEOUT:.3f}",
     )
     with answering() as redis:
         done = redis.eval(_SPEND, 1, keys().oidc(found.id), *arguments)
+    if done < 0:
+        raise StoreUnavailable("Redis was too slow to spend a token")
     return tokens if done else None
 
 

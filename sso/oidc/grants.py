@@ -53,6 +53,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
                 redirect_uri=redirect_uri,
                 challenge=data["code_challenge"],
                 nonce=data.get("nonce", ""),
+                address=asked.django.client_address,
             )
         )
         return 302, "", [("Location", with_parameters(redirect_uri, code=code, state=data.get("state", "")))]
@@ -64,6 +65,9 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
             return None
         if found.is_spent or found.grant.client_id != client.client_id:
             end_replayed(found, "replayed" if found.is_spent else "wrong_app", presented_by=client.client_id)
+            return None
+        if not client.check_redirect_uri(found.grant.redirect_uri):
+            end_replayed(found, "redirect_uri_gone", presented_by=client.client_id)
             return None
         self.request.found = found
         return CodeInHand(found)

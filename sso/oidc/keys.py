@@ -11,7 +11,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -64,9 +64,14 @@ def sign(claims: Mapping[str, Any], *, typ: str = "JWT") -> str:
 
     Raises ``DatabaseError`` when there is no key yet and SQL does not answer.
     """
+    return signer(typ=typ)(claims)
+
+
+def signer(*, typ: str = "JWT") -> Callable[[Mapping[str, Any]], str]:
+    """The same in two steps: what may fail is done before the answer is called. Raises as :func:`sign` does."""
     key = _signer(_remembered())
     header = {"alg": ALGORITHM, "kid": key.kid, "typ": typ}
-    return jwt.encode(header, dict(claims), key, [ALGORITHM])
+    return lambda claims: jwt.encode(dict(header), dict(claims), key, [ALGORITHM])
 
 
 def verified(token: str, *, typ: str = "JWT") -> dict[str, Any]:

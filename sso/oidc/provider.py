@@ -17,12 +17,13 @@ from sso import audit, registry_mirror
 from sso.oidc import claims, grant_store
 from sso.oidc.addresses import with_parameters
 from sso.oidc.clients import Asked, Client
-from sso.oidc.extensions import PKCE, OpenID, OpenIDScope
+from sso.oidc.extensions import PKCE, OpenID, OpenIDScope, id_token
 from sso.oidc.grant_store import ACCESS_LIFE, Found
 from sso.oidc.grants import CodeGrant, RefreshGrant, Revocation, end_replayed
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
+    from sso.requests import HubRequest
+    from sso.sign_in_store import SignIn
 
 
 #: What Authlib leaves unsaid.
@@ -37,13 +38,14 @@ class Server(AuthorizationServer):  # type: ignore[misc]
         app = registry_mirror.current().app_of_client(client_id)
         return Client(app) if app else None
 
-    def create_oauth2_request(self, request: HttpRequest | Asked) -> Asked:
+    def create_oauth2_request(self, request: HubRequest | Asked) -> Asked:
         return request if isinstance(request, Asked) else Asked(request)
 
     def save_token(self, token: dict[str, Any], request: Asked) -> None:
         """Spend what was presented for what is given, in one step."""
         assert request.found is not None and request.standing is not None  # noqa: S101, PT018 - Authlib's order
         until = request.standing.sign_in.exp
+        request.id_token = id_token(request, token["scope"])
         tokens = grant_store.exchange(request.found, token["scope"], until=until)
         if tokens is None:
             end_replayed(request.found, "raced")
@@ -51,7 +53,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]
         token |= {"access_token": tokens.access, "refresh_token": tokens.refresh}
         token["expires_in"] = min(ACCESS_LIFE, request.standing.sign_in.remaining())
         if request.found.is_code:
-            _note(request.found, token["scope"])
+            _note(request.found, request.standing.sign_in, token["scope"])
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Authlib's signals have no listener here."""
@@ -85,7 +87,7 @@ def _outline(*, scope: str, **_: Any) -> dict[str, Any]:
     return {"token_type": "Bearer", "expires_in": ACCESS_LIFE, "scope": claims.granted(scope)}
 
 
-def _note(found: Found, scope: str) -> None:
+def _note(found: Found, sign_in: SignIn, scope: str) -> None:
     """One line of the trail for each app somebody enters; refreshing is not entering."""
     grant = found.grant
     audit.record(
@@ -93,6 +95,7 @@ def _note(found: Found, scope: str) -> None:
         app=grant.client_id,
         sid=grant.sid,
         subject=grant.user_id,
+        actor=sign_in.act.id if sign_in.act else None,
         grant="authorization_code",
         scope=scope,
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from django.contrib.auth import get_user_model
 
-from sso import shared_sessions, sign_in_store
+from sso import access, shared_sessions, sign_in_store
 from sso.redis import StoreRefused
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Standing(NamedTuple):
 
 def of(grant: Grant, app: App | None) -> Standing | None:
     """Who stands behind a grant; None when the sign-in ended, idled out or is past its end, the person was disabled
-    or has another password, or the app is gone or no longer theirs.
+    or has another password, or the app is gone, speaks no OpenID
+    Connect any more, or is no longer theirs.
 
     Raises ``StoreUnavailable`` and ``DatabaseError``: an error is never "ended".
     """
@@ -43,9 +45,40 @@ def of(grant: Grant, app: App | None) -> Standing | None:
     user = cast("User | None", get_user_model().objects.filter(pk=sign_in.user_id).first())
     if user is None or not user.is_active or user.get_session_auth_hash() != sign_in.credential:
         return None
-    if app is None or not app.admits(tuple(user.groups.values_list("name", flat=True))):
+    if app is None or not app.redirect_uris or not _admitted(app, grant, sign_in, user):
         return None
     return Standing(sign_in, user)
+
+
+def _admitted(app: App, grant: Grant, sign_in: SignIn, user: User) -> bool:
+    """Whether the app's groups and its rules would let them in now, from where they entered.
+
+    How long ago they signed in counts on entering only: nobody can sign in again for a token.
+    """
+    groups = tuple(user.groups.values_list("name", flat=True))
+    person = access.Person(groups, sign_in.amr, sign_in.auth_time)
+    entered = verdict(app, person, grant.address, now=sign_in.auth_time)
+    return app.admits(groups) and entered.allows
+
+
+def verdict(app: App, person: access.Person, address: str, *, now: float) -> access.Verdict:
+    """What the app's rules say to entering it, which is ``GET /``; ``address`` is the client's, as text."""
+    return access.decide(
+        app.access,
+        app_groups=app.groups,
+        path="/",
+        method="GET",
+        address=_parsed(address),
+        person=person,
+        now=now,
+    )
+
+
+def _parsed(address: str) -> access.Address | None:
+    try:
+        return ip_address(address)
+    except ValueError:
+        return None
 
 
 def note_activity(sign_in: SignIn) -> None:

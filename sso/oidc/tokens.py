@@ -55,7 +55,10 @@ def _client_id(request: HubRequest, form: QueryDict) -> str:
         return form.get("client_id", "")
     if "client_secret" in form:
         raise answers.Refused("invalid_request", "Send the secret in one place only.")
-    return _basic_user(authorization)
+    client_id = _basic_user(authorization)
+    if form.get("client_id", client_id) != client_id:
+        raise answers.Refused("invalid_request", "The client_id is not that of the Authorization header.")
+    return client_id
 
 
 def _basic_user(authorization: str) -> str:

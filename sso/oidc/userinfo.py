@@ -22,7 +22,7 @@ def told(authorization: str) -> dict[str, Any]:
     behind = standing.of(found.grant, app)
     if behind is None:
         raise _refused("invalid_token", "The sign-in has ended.")
-    return claims.of_person(behind.user, scope)
+    return claims.of_person(behind.user, scope) | claims.of_actor(behind.sign_in, scope)
 
 
 def _refused(code: str, description: str) -> Refused:
