@@ -54,7 +54,7 @@ def test_messages_are_found_by_app_outcome_and_sign_in(root):
 
 
 def test_an_empty_list_says_how_it_fills(root):
-    assert "logout URL" in root.get("/admin/logouts/").content.decode()
+    assert "sign-out URL" in root.get("/admin/logouts/").content.decode()
 
 
 @pytest.mark.parametrize("outcome", ["waiting", "refused", "given_up"])

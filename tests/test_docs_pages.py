@@ -57,7 +57,7 @@ def test_the_readme_leads_to_the_index() -> None:
 
 
 def own(name: str) -> bool:
-    return get_commands()[name] in ("accounts", "sso", "sso.audit", "sso.oidc")
+    return get_commands()[name] in ("accounts", "sso", "sso.audit", "sso.oidc", "sso.backchannel")
 
 
 def parser(name: str) -> ArgumentParser:

@@ -41,14 +41,14 @@ REASONS = {
     "status": _("The app answered with an error. Look into the app's log."),
     "redirects": _("The app sent us elsewhere; nothing is followed. Register the address it redirects to."),
     "timeout": _("The app did not answer within five seconds."),
-    "unreachable": _("Nobody listens at the logout URL, or a firewall is in between."),
+    "unreachable": _("Nobody listens at the sign-out URL, or a firewall is in between."),
     "broken_off": _("The app hung up without an answer."),
     "certificate": _("The app's certificate is not good for its name. Renew it, or name its authority."),
     "tls": _("The app speaks no TLS at this address."),
-    "unresolved": _("The host of the logout URL is not in the DNS."),
+    "unresolved": _("The host of the sign-out URL is not in the DNS."),
     "inward": _("The host is in a private network. Allow it in SSO_BACKCHANNEL_NETWORKS, if it is yours."),
-    "plain_http": _("The logout URL is plain http. Register it with https."),
-    "no_target": _("The app is gone, or has no logout URL any more."),
+    "plain_http": _("The sign-out URL is plain http. Register it with https."),
+    "no_target": _("The app is gone, or has no sign-out URL any more."),
     "failed": _("Something of our own went wrong. Look into the auth server's log."),
 }
 
@@ -121,6 +121,8 @@ def retry(request: HubRequest, pk: int) -> HttpResponseBase:
         )
         sender.hurry()
         messages.success(request, _t("%s is told again. Open this page again in a moment.") % row.app)
+    else:
+        messages.info(request, _t("%s has had this message meanwhile.") % row.app)
     back = {name: request.POST[name] for name in ("app", "outcome") if request.POST.get(name)}
     return see_other(f"{reverse('admin:logouts')}{'?' + urlencode(back) if back else ''}")
 

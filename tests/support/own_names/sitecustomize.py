@@ -1,7 +1,7 @@
 """A world of its own for a Python process: ``PYTHONPATH=tests/support/own_names``.
 
 Names of the tests resolve to this machine, as they do in the tests' browser. ``CLOCK_IS_WRONG_BY=3600`` makes it
-another time; ``SUFFIXES_NOT_KNOWN=github.io`` makes the public suffix list as old as if it did not know that name.
+another time; ``NAMES_ELSEWHERE="a.test=10.0.0.1"`` has names lead elsewhere; ``SUFFIXES_NOT_KNOWN=github.io`` makes the public suffix list as old as if it did not know that name.
 """
 
 import os
@@ -10,12 +10,13 @@ import time
 
 _resolve, _right = socket.getaddrinfo, time.time
 _wrong_by = float(os.environ.get("CLOCK_IS_WRONG_BY", "0"))
+_elsewhere = dict(pair.split("=") for pair in os.environ.get("NAMES_ELSEWHERE", "").split())
 _not_known = os.environ.get("SUFFIXES_NOT_KNOWN")
 
 
 def _at_home(host, *more, **options):
     ours = isinstance(host, str) and host.endswith((".test", ".localhost"))
-    return _resolve("127.0.0.1" if ours else host, *more, **options)
+    return _resolve(_elsewhere.get(host, "127.0.0.1" if ours else host), *more, **options)
 
 
 def _wrong() -> float:
