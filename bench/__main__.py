@@ -38,6 +38,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--parts", nargs="*", default=PARTS, choices=PARTS, metavar="PART", help=", ".join(PARTS)
     )
+    parser.add_argument(
+        "--footprint-anew",
+        action="store_true",
+        help="measure only what Redis keeps, which no load changes, and put it into the page beside the rest",
+    )
     parser.add_argument("--out", type=Path, help="write the result here, and no page")
     return parser.parse_args()
 
@@ -76,12 +81,21 @@ def _calls(folder: Path, redis: RedisServer, cores: Cores, settings: Settings) -
     return result(inside(cores.server, "calls", redis.tcp_url, settings.calls, written(folder, values)))
 
 
+def _footprint_anew(settings: Settings) -> None:
+    said = json.loads(LATEST.read_text())
+    said["footprint"] = run(settings, ("footprint",))["footprint"]
+    LATEST.write_text(json.dumps(said, indent=1) + "\n")
+    PAGE.write_text(page(said))
+
+
 def main() -> None:
     given = arguments()
     only = tuple(given.only)
     settings = Settings.quick(only) if given.quick else Settings(only=only)
     if found("npm") and not (PEERS / "node_modules").is_dir():
         settings.say(install())
+    if given.footprint_anew:
+        return _footprint_anew(settings)
     said = run(settings, tuple(given.parts))
     print(console(said))
     if given.out:
