@@ -23,6 +23,7 @@ VALUES = {
     "colours",
     "images",
     "troubles",
+    "background",
 }
 STORES = {
     "redis",
@@ -114,6 +115,14 @@ def test_the_client_knows_nothing_of_the_server(path: Path) -> None:
         assert touches(path, "django") == []
 
 
+@pytest.mark.parametrize("name", ["targets", "posting", "notices", "models", "health"])
+def test_what_an_end_needs_of_sign_out_messages_knows_no_flow(name: str) -> None:
+    path = ROOT / "sso" / "backchannel" / f"{name}.py"
+    assert touches(path, "accounts", "sso.api", "sso.admin", *[f"sso.{flow}" for flow in FLOWS]) == []
+    if name in ("targets", "posting", "health"):
+        assert touches(path, "django") == []
+
+
 def test_every_module_of_sso_has_its_place() -> None:
     placed = VALUES | STORES | FLOWS
     loose = (
@@ -126,6 +135,8 @@ def test_every_module_of_sso_has_its_place() -> None:
 def test_what_openid_connect_stores_knows_nothing_of_its_endpoints(name: str) -> None:
     views = ("views", "authorizing", "signing_out", "tokens", "userinfo", "provider", "answers")
     path = ROOT / "sso" / "oidc" / f"{name}.py"
-    assert touches(path, "sso.api", "accounts.views", "accounts.pages", *[f"sso.oidc.{v}" for v in views]) == []
+    assert (
+        touches(path, "sso.api", "accounts.views", "accounts.pages", *[f"sso.oidc.{v}" for v in views]) == []
+    )
     if name == "addresses":
         assert touches(path, "django") == []

@@ -14,6 +14,7 @@ from accounts.models import User
 from sso import ending, mass_ending, redis, sign_ins
 from sso.audit.models import AuditEvent
 from sso.backchannel import deliveries, notices, sender
+from sso.backchannel.health import Health
 from sso.backchannel.models import Delivery
 from sso.models import RelyingApp
 from sso.oidc import keys
@@ -194,6 +195,22 @@ def test_an_app_that_wants_no_messages_any_more_gets_none(ada, target):
     sender.drain()
     assert Delivery.objects.get().outcome == "dropped"
     assert target.got == []
+
+
+def test_a_message_whose_sender_died_is_marked_as_one_the_app_may_have_had(ada, target):
+    sign_ins.end(entered(app_told_at(target), ada))
+    deliveries.take_up()
+    next(deliveries.claim(Health()))  # and dies
+    assert sender.drain() == 0, "its lease holds"
+    now()
+    target.how = 400
+    sender.drain()
+    row = Delivery.objects.get()
+    assert (row.outcome, row.tries, row.unanswered) == ("refused", 2, True)
+    target.how = 200
+    assert deliveries.retry(row.pk)
+    sender.drain()
+    assert claims_of(target.got[0].token)["jti"] == claims_of(target.got[1].token)["jti"]
 
 
 def test_two_that_send_at_once_send_each_message_once(ada, target):

@@ -7,7 +7,6 @@ A mail server that is dead or hangs holds up this thread alone.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 
 from django.db import DatabaseError, close_old_connections, connection
@@ -15,6 +14,7 @@ from django.db import DatabaseError, close_old_connections, connection
 from accounts.mail import outbox
 from accounts.records import OutgoingMail
 from sso.audit import pruning
+from sso.background import Background
 
 log = logging.getLogger("sso.mail")
 
@@ -26,33 +26,8 @@ SETTLE = 0.1
 PAUSE = 15.0
 
 
-class Sender:
-    """One process's sender. Nothing happens before ``serve``: commands and tests send when they say so."""
-
-    def __init__(self) -> None:
-        self._serving = False
-        self._pid = 0
-        self._wake = threading.Event()
-        self._lock = threading.Lock()
-
-    def serve(self) -> None:
-        """This process serves people: the first letter starts the thread. Safe before a fork."""
-        if not self._serving:
-            self._serving = True
-            outbox._on_put.append(self.wake)
-
-    def start(self) -> None:
-        """Start the thread now, for what an earlier process left. After a fork, once a process."""
-        with self._lock:
-            if self._pid == os.getpid():
-                return
-            self._pid = os.getpid()
-            self._wake = threading.Event()
-            threading.Thread(target=self._run, name="mail", daemon=True).start()
-
-    def wake(self) -> None:
-        self.start()
-        self._wake.set()
+class Sender(Background):
+    """One process's sender."""
 
     def _run(self) -> None:
         while True:
@@ -78,7 +53,7 @@ class Sender:
             return PAUSE
 
 
-sender = Sender()
+sender = Sender("mail", outbox._on_put)
 
 
 def letters_waiting() -> int:

@@ -144,7 +144,9 @@ def _failing() -> list[tuple[str, int]]:
     """Apps with how many messages they did not get; those that took one since the last failure are left out."""
     today = timezone.now() - timedelta(days=1)
     waiting = Q(outcome=Outcome.WAITING, tries__gte=WARN_AFTER)
-    lost = Q(outcome__in=[Outcome.REFUSED, Outcome.GIVEN_UP], tried__gte=today)
+    # A refusal after a try that nobody heard of is most likely of a message the app had.
+    lost = Q(outcome=Outcome.GIVEN_UP) | Q(outcome=Outcome.REFUSED, unanswered=False)
+    lost &= Q(tried__gte=today)
     failed: Any = Delivery.objects.filter(waiting | lost).order_by().values_list("app")
     seen = list(failed.annotate(count=Count("pk"), last=Max("tried"))[:20])
     done: Any = Delivery.objects.filter(

@@ -109,13 +109,16 @@ def claim(room: Room) -> Iterator[Delivery]:
 
 
 def _is_ours(row: Delivery, room: Room) -> bool:
-    """Of many processes one gets it; the others give its room back."""
+    """Of many processes one gets it; the others give its room back.
+
+    Should we die before it is settled, the app may have had it: whoever takes it up next knows that.
+    """
     before, row.due = row.due, timezone.now() + LEASE
     row.tries += 1
     mine = Delivery.objects.filter(pk=row.pk, due=before, outcome=Outcome.WAITING)
     won = False
     try:
-        won = mine.update(due=row.due, tries=row.tries) == 1
+        won = mine.update(due=row.due, tries=row.tries, unanswered=True) == 1
     finally:
         if not won:
             room.give_back(row.client_id)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from sso.backchannel.models import Delivery, Outcome
 from sso.backchannel.posting import Answer
 from sso.backchannel.targets import Rules
 from sso.backchannel.tokens import logout_token
+from sso.background import Background
 
 log = logging.getLogger("sso.backchannel")
 
@@ -100,35 +100,11 @@ class Round:
             self._wake()
 
 
-class Sender:
-    """One process's sender. Nothing happens before ``serve``: commands and tests send when they say so."""
+class Sender(Background):
+    """One process's sender."""
 
-    def __init__(self) -> None:
-        self._serving = False
-        self._pid = 0
-        self._wake = threading.Event()
-        self._lock = threading.Lock()
-        self._hurry = False
-        self._next_look = self._next_prune = 0.0
-
-    def serve(self) -> None:
-        """This process serves people: the first end starts the thread. Safe before a fork."""
-        if not self._serving:
-            self._serving = True
-            notices.on_note.append(self.wake)
-
-    def start(self) -> None:
-        """Start the thread now, for what an earlier process left. After a fork, once a process."""
-        with self._lock:
-            if self._pid == os.getpid():
-                return
-            self._pid = os.getpid()
-            self._wake = threading.Event()
-            threading.Thread(target=self._run, name="logouts", daemon=True).start()
-
-    def wake(self) -> None:
-        self.start()
-        self._wake.set()
+    _hurry = False
+    _next_look = _next_prune = 0.0
 
     def hurry(self) -> None:
         """Somebody wants to see it tried now: also apps that are being left alone."""
@@ -179,7 +155,7 @@ class Sender:
             deliveries.prune()
 
 
-sender = Sender()
+sender = Sender("logouts", notices.on_note)
 
 
 def drain() -> int:

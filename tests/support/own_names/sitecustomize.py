@@ -1,7 +1,8 @@
 """A world of its own for a Python process: ``PYTHONPATH=tests/support/own_names``.
 
 Names of the tests resolve to this machine, as they do in the tests' browser. ``CLOCK_IS_WRONG_BY=3600`` makes it
-another time; ``NAMES_ELSEWHERE="a.test=10.0.0.1"`` has names lead elsewhere; ``SUFFIXES_NOT_KNOWN=github.io`` makes the public suffix list as old as if it did not know that name.
+another time; ``NAMES_ELSEWHERE="a.test=10.0.0.1"`` has names lead elsewhere; ``SUFFIXES_NOT_KNOWN=github.io`` makes
+the public suffix list as old as if it did not know that name.
 """
 
 import os
