@@ -6,7 +6,7 @@ from typing import Any
 
 from allauth.account.signals import password_changed, password_set
 from django.contrib.auth.models import Group
-from django.db.models.signals import post_delete, post_save, pre_delete
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 from django.dispatch import receiver
 
 from accounts import logins, memberships  # noqa: F401 - memberships follow once they are loaded
@@ -30,6 +30,21 @@ def _person_deleted(instance: User, **_: Any) -> None:
 def _person_loaded(instance: User, raw: bool, **_: Any) -> None:
     if raw:  # ``loaddata`` passes by ``User.save``
         identity_changed([instance.pk])
+
+
+@receiver(m2m_changed, sender=User.user_permissions.through)
+def _permissions_changed(
+    instance: Any, action: str, pk_set: set[Any] | None, reverse: bool, **_: Any
+) -> None:
+    """What somebody began as somebody else ends with the permission to."""
+    if action in ("post_remove", "post_clear"):
+        identity_changed((pk_set or ()) if reverse else [instance.pk])
+
+
+@receiver(m2m_changed, sender=Group.permissions.through)
+def _group_allows_less(instance: Any, action: str, **_: Any) -> None:
+    if action in ("post_remove", "post_clear") and isinstance(instance, Group):
+        identity_changed(_members(instance))
 
 
 @receiver(post_save, sender=Group)

@@ -2,7 +2,8 @@
 
 It is a sign-in of its own that takes the place of the administrator's in that browser. Apps see ``act`` beside
 ``user``; account pages and the admin stay closed to it, and nobody can confirm in it that they are the person. It
-ends at once when the administrator is disabled or leaves the staff.
+ends at once when the administrator is disabled, leaves the staff, may no longer do it, has another password or all
+their own sign-ins ended.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sso.requests import HubRequest
     from sso.sign_in_store import SignIn
 
-PERMISSION: Final = "sso.sign_in_as"
+PERMISSION: Final = sign_ins.SIGN_IN_AS
 #: Minutes it may last; the absolute end is fixed when it begins.
 MINUTES: Final = (5, 15, 30, 60)
 #: Characters of the reason that goes into the audit trail.

@@ -30,7 +30,8 @@ log = logging.getLogger("sso.sign_ins")
 #: hash in one compact piece, less than half of what it takes otherwise.
 FIELDS = {
     "user": "u", "hub": "h", "created": "c", "exp": "e", "idle": "i", "auth_time": "t", "amr": "a",
-    "credential": "k", "remember": "p", "act": "by", "ip": "ip", "user_agent": "d", "last_seen": "l", "revision": "r",
+    "credential": "k", "remember": "p", "act": "by", "actor_credential": "bk", "ip": "ip", "user_agent": "d",
+    "last_seen": "l", "revision": "r",
 }  # fmt: skip
 REVISION = FIELDS["revision"]
 
@@ -121,7 +122,8 @@ class SignIn:
     apps: tuple[str, ...] = ()
     #: The administrator who is signed in as this person; None: it is the person.
     act: Actor | None = None
-
+    #: Fingerprint of the administrator's own password when they began; empty without ``act``.
+    actor_credential: str = ""
     #: Client ids of the apps that the person was sent to with it, by the hub.
     seen_at: tuple[str, ...] = ()
 
@@ -149,6 +151,7 @@ def create(sign_in: SignIn) -> None:
     }  # fmt: skip
     if sign_in.act is not None:
         fields["act"] = f"{sign_in.act.id} {sign_in.act.username}"
+        fields["actor_credential"] = _pack(sign_in.actor_credential)
     flat = [str(part) for name, value in fields.items() for part in (FIELDS[name], value)]
     with answering() as redis:
         redis.eval(_CREATE, 1, keys().signin(sign_in.sid), str(sign_in.exp), *flat)
@@ -329,6 +332,7 @@ def _parse(sid: str, fields: dict[bytes, bytes]) -> SignIn | None:
         apps=tuple(sorted(n.removeprefix(_APP) for n in text if n.startswith(_APP))),
         seen_at=tuple(sorted(n.removeprefix(_SEEN_AT) for n in text if n.startswith(_SEEN_AT))),
         act=_actor(required["act"]) if "act" in required else None,
+        actor_credential=_unpack(required.get("actor_credential", "")),
         **numbers,
     )
 

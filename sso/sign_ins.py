@@ -45,6 +45,8 @@ __all__ = [
 
 log = logging.getLogger("sso.sign_ins")
 
+#: The permission to sign in as somebody else.
+SIGN_IN_AS = "sso.sign_in_as"
 #: Sign-ins one person can have at a time; one more ends the one that would end first.
 MOST_SIGN_INS = 100
 #: What browsers say alike, or what tells nobody which one it is.
@@ -127,6 +129,7 @@ def _begin(
     longest = settings.SSO_REMEMBER_LIFETIME if remember else settings.SSO_ABSOLUTE_LIFETIME
     lifetime = min(longest, lifetime or longest)
     session = request.session
+    actor_credential = cast("User", request.user).get_session_auth_hash() if act else ""
     session.forget_sign_in()
     login(request, user, backend=BACKEND)
     sign_in = SignIn(
@@ -144,6 +147,7 @@ def _begin(
         user_agent=_user_agent(request),
         last_seen=now,
         act=act,
+        actor_credential=actor_credential,
     )
     session[SID], session[EXP] = sign_in.sid, sign_in.exp
     session.sign_in = sign_in
@@ -334,8 +338,9 @@ def end_here(request: HubRequest) -> None:
 
 
 def end_all(user_id: str, *, except_sid: str | None = None) -> int:
-    """End every sign-in of a user. Returns how many there were."""
-    return end_many([sid for sid in sign_in_store.sids_of(user_id) if sid != except_sid], user_id)
+    """End every sign-in of a user, and what they began as somebody else. Returns how many there were."""
+    own = [sid for sid in sign_in_store.sids_of(user_id) if sid != except_sid]
+    return end_many(own, user_id) + end_begun_by(user_id)
 
 
 def _sids_here(request: HubRequest) -> set[str]:
@@ -361,8 +366,7 @@ def refresh(user_id: str) -> int:
     """
     sids = sign_in_store.sids_of(user_id)
     user = _find(user_id)
-    if user is None or not (user.is_active and user.is_staff):
-        end_begun_by(user_id)
+    end_begun_by(user_id, but=user)
     if user is None or not user.is_active:
         with audit.cause("deleted" if user is None else "disabled"):
             return end_many(sids, user_id)
@@ -370,9 +374,22 @@ def refresh(user_id: str) -> int:
 
 
 @audit.cause("support")
-def end_begun_by(actor_id: str) -> int:
-    """End what an administrator began as somebody else; returns how many there were."""
-    return sum(end(sid) for sid in sign_in_store.sids_begun_by(actor_id))
+def end_begun_by(actor_id: str, *, but: User | None = None) -> int:
+    """End what an administrator began as somebody else; returns how many there were.
+
+    ``but`` is the administrator as the database has them now: what they may still do with the password they had
+    then stays.
+    """
+    sids = sign_in_store.sids_begun_by(actor_id)
+    if not sids or but is None or not _may_sign_in_as(but):
+        return sum(end(sid) for sid in sids)
+    credential = but.get_session_auth_hash()
+    found = zip(sids, sign_in_store.get_many(sids), strict=True)
+    return sum(end(sid) for sid, one in found if one is None or one.actor_credential != credential)
+
+
+def _may_sign_in_as(user: User) -> bool:
+    return user.is_active and user.is_staff and user.has_perm(SIGN_IN_AS)
 
 
 @audit.cause("password")

@@ -211,6 +211,42 @@ def test_the_trail_names_the_administrator_whatever_they_ask(root: Visitor, ada:
     assert {row.actor_id for row in rows} == {boss}
 
 
+def test_support_ends_with_the_administrators_own_sign_ins(root: Visitor, ada: User) -> None:
+    sign_in_as(root, ada)
+    sign_ins.end_all(str(User.objects.get(username="root").pk))
+    assert sign_ins.listing(str(ada.pk)) == []
+
+
+def test_support_ends_with_the_password_it_was_begun_with(root: Visitor, ada: User) -> None:
+    sign_in_as(root, ada)
+    boss = User.objects.get(username="root")
+    boss.name = "Somebody renamed"
+    boss.save()
+    assert len(sign_ins.listing(str(ada.pk))) == 1
+    boss.set_password("another battery staple horse")
+    boss.save()
+    assert sign_ins.listing(str(ada.pk)) == []
+
+
+@pytest.mark.parametrize("by", ["own", "member", "group"])
+def test_support_ends_with_the_permission(ada: User, by: str) -> None:
+    helper = staff("accounts.view_user", "sso.sign_in_as")
+    clerk = User.objects.get(username="clerk")
+    if by != "own":
+        helpers = Group.objects.create(name="helpers")
+        helpers.permissions.set(clerk.user_permissions.all())
+        clerk.groups.add(helpers)
+        clerk.user_permissions.clear()
+    assert sign_in_as(helper, ada) == 303
+    if by == "own":
+        clerk.user_permissions.clear()
+    elif by == "member":
+        clerk.groups.clear()
+    else:
+        clerk.groups.get().permissions.clear()
+    assert sign_ins.listing(str(ada.pk)) == []
+
+
 # -- what makes no sense
 
 
