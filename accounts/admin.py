@@ -62,7 +62,7 @@ class PersonAdmin(Guarded, ImportExportMixin, ModelAdmin):  # type: ignore[misc]
     search_fields = ("username", "email", "name", "id__exact")
     list_per_page = 50
     show_full_result_count = False
-    readonly_fields = ("security", "places", "activity", "date_joined", "last_login", "opaque_id")
+    readonly_fields = ("security", "places", "activity", "joined", "last_login", "opaque_id")
     actions = ("disable", "enable", "end_sessions", "send_reset")
     actions_detail = (
         "to_sign_in_as",
@@ -101,6 +101,10 @@ class PersonAdmin(Guarded, ImportExportMixin, ModelAdmin):  # type: ignore[misc]
     def opaque_id(self, user: User) -> str:
         return str(user.pk)
 
+    @display(description=_("account since"))
+    def joined(self, user: User) -> Any:
+        return user.date_joined
+
     @display(description=_("how they sign in"))
     def security(self, user: User) -> SafeString:
         return _shown("person_security.html", user)
@@ -118,7 +122,7 @@ class PersonAdmin(Guarded, ImportExportMixin, ModelAdmin):  # type: ignore[misc]
         rights = (_("Administration"), {"fields": PRIVILEGES, "classes": ("collapse",)})
         if obj is None:
             return (person, rights) if _superuser(request) else (person,)
-        facts = (_("Facts"), {"fields": ("opaque_id", "date_joined", "last_login")})
+        facts = (_("Facts"), {"fields": ("opaque_id", "joined", "last_login")})
         seen = (None, {"fields": ("is_active", "security", "places", "activity")})
         return person, seen, rights, facts
 

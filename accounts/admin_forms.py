@@ -87,7 +87,7 @@ class Reasoned(forms.Form):
 class SignInAs(Reasoned):
     minutes = forms.TypedChoiceField(
         label=_("For"),
-        choices=[(str(n), _("%d minutes") % n) for n in MINUTES],
+        choices=lambda: [(str(n), _("%d minutes") % n) for n in MINUTES],
         coerce=int,
         initial="15",
         widget=UnfoldAdminSelectWidget,
