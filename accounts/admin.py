@@ -23,7 +23,7 @@ from import_export.formats import base_formats
 from unfold.admin import ModelAdmin
 from unfold.contrib.import_export.forms import ExportForm, ImportForm
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminCheckboxSelectMultiple
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts import admin_acts, person_pages
 from accounts.admin_forms import GroupForm, PersonForm
@@ -132,7 +132,7 @@ class PersonAdmin(Guarded, ImportExportMixin, ModelAdmin):  # type: ignore[misc]
     def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "groups" and not _superuser(request):
             kwargs["queryset"] = Group.objects.annotate(n=Count("permissions")).filter(n=0)
-        kwargs["widget"] = UnfoldAdminCheckboxSelectMultiple()
+        kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     # -- who may do what
@@ -291,7 +291,7 @@ class GroupAdmin(Guarded, ModelAdmin):  # type: ignore[misc]
     def formfield_for_manytomany(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         """Boxes to tick: Django's two lists side by side are wider than a screen, and name themselves to nobody."""
         return super().formfield_for_manytomany(
-            db_field, request, **{**kwargs, "widget": UnfoldAdminCheckboxSelectMultiple()}
+            db_field, request, **{**kwargs, "widget": UnfoldAdminCheckboxSelectMultipleWidget()}
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
