@@ -384,7 +384,7 @@ def test_an_outage_is_503_and_never_a_refusal(shop, redis_server, what):
         "userinfo": lambda: shop.userinfo(given["access_token"]),
         "revoke": lambda: shop.fetch("/oauth/revoke", {"token": given["access_token"]}),
     }
-    assert error(asked[what]()) == (503, "try_again")
+    assert error(asked[what]()) == (503, "temporarily_unavailable")
     redis_server.thaw()
     assert shop.refresh(given["refresh_token"]).status_code == 200
 

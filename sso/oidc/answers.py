@@ -35,8 +35,9 @@ class Refused(SSOError):
 
 
 def answered(error: SSOError) -> HttpResponse:
-    """``error`` as RFC 6749 §5.2 has it."""
-    body = {"error": error.code, "error_description": error.public}
+    """``error`` as RFC 6749 §5.2 has it, an outage by the name that §4.1.2.1 gives it."""
+    code = "temporarily_unavailable" if isinstance(error, TryAgain) else error.code
+    body = {"error": code, "error_description": error.public}
     return JsonResponse(body, status=error.status, headers={**NO_STORE, **error.headers})
 
 

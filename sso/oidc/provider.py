@@ -31,6 +31,8 @@ _WHY = {
     "invalid_grant": "It is unknown, expired, used already or revoked, or belongs to another app.",
     "unsupported_grant_type": "grant_type is authorization_code or refresh_token.",
 }
+#: What an app must do to be known.
+_CLIENT = "The app is unknown, its secret is wrong, or it registered another way to prove itself."
 
 
 class Server(AuthorizationServer):  # type: ignore[misc]
@@ -65,6 +67,8 @@ class Server(AuthorizationServer):  # type: ignore[misc]
             return see_other(with_parameters(location, iss=claims.issuer()))
         if status >= 400 and isinstance(body, dict):
             body.setdefault("error_description", _WHY.get(body["error"], "The request was refused."))
+            if body["error"] == "invalid_client":  # Authlib's tells a list of Python
+                body["error_description"] = _CLIENT
         response = JsonResponse(body, status=status)
         for name, value in headers:
             response[name] = value
