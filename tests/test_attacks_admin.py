@@ -247,6 +247,16 @@ def test_support_ends_with_the_permission(ada: User, by: str) -> None:
     assert sign_ins.listing(str(ada.pk)) == []
 
 
+# -- what leaves no mark
+
+
+def test_whoever_sends_the_doctor_out_stands_in_the_trail(wiki: RelyingApp) -> None:
+    medic = staff("sso.view_doctor")
+    medic.send("/admin/doctor/", {"app": "wiki"})
+    [row] = AuditEvent.objects.filter(event="admin_act")
+    assert (row.actor_name, row.app, row.details) == ("clerk", "wiki", {"what": "doctor", "object": "wiki"})
+
+
 # -- what makes no sense
 
 

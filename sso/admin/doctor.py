@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from sso_client.errors import StoreUnavailable
 
 from accounts.pages import answers, see_other
+from sso import audit
 from sso.admin.pages import WATCH, admin_page, page_at
 from sso.admin.warnings import AdminWarning, warning_source
 from sso.doctor import console, probes, report, rounds
@@ -39,6 +40,16 @@ def doctor(request: HttpRequest) -> HttpResponseBase:
     apps = {app.name: app for app in from_database().apps}
     given = request.POST if request.method == "POST" else request.GET
     app = apps.get(given.get("app", ""))
+    if request.method == "POST":  # asks other servers from here
+        about = app.name if app else ""
+        audit.record(
+            audit.Event.ADMIN_ACT,
+            request=request,
+            subject="",
+            app=about,
+            what="doctor",
+            object=about or "everything",
+        )
     if request.method == "POST" and app is None:
         threading.Thread(target=rounds.look, name="doctor", daemon=True).start()
         return see_other(f"{reverse('admin:doctor')}?looking=1")
