@@ -16,7 +16,9 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
+from django.utils.formats import date_format
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 from import_export.admin import ImportExportMixin
 from import_export.formats import base_formats
@@ -102,8 +104,8 @@ class PersonAdmin(Guarded, ImportExportMixin, ModelAdmin):  # type: ignore[misc]
         return str(user.pk)
 
     @display(description=_("account since"))
-    def joined(self, user: User) -> Any:
-        return user.date_joined
+    def joined(self, user: User) -> str:
+        return date_format(localtime(user.date_joined), "DATETIME_FORMAT")
 
     @display(description=_("how they sign in"))
     def security(self, user: User) -> SafeString:

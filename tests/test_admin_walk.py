@@ -105,6 +105,8 @@ def asks_by_script(page: Page) -> tuple[int, Any]:
 def test_an_administrator_sets_up_an_app_ends_a_session_and_finds_it_all_in_the_trail(
     house: Behind, page: Page, ada: BrowserContext
 ) -> None:
+    missing: list[str] = []
+    page.on("response", lambda answer: missing.append(answer.url) if answer.status >= 400 else None)
     enters_the_admin(page, house)
     registers_the_app(page, house)
     proxy = house.proxy("nginx", addressed(copies_the_configuration(page), house), app="desk")
@@ -122,6 +124,7 @@ def test_an_administrator_sets_up_an_app_ends_a_session_and_finds_it_all_in_the_
         expect(there.get_by_role("alert")).to_have_text("The username or the password is wrong.")
     for event, texts in TRAIL.items():
         found_in_the_trail(page, house, event, texts)
+    assert missing == []
 
 
 def signs_in_at_the_app(ada: BrowserContext, house: Behind) -> Page:
