@@ -2,17 +2,17 @@
 
 import sqlite3
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from sso_client.errors import StoreUnavailable
 
 from accounts.models import User
 from sso.audit.models import AuditEvent
 from sso.oidc import authorizing, claims, grant_store, keys
-from tests.support.oidc import CALLBACK, OidcApp, claims_of, query_of
+from tests.support.oidc import CALLBACK, OidcApp, claims_of, hub_client, query_of
 from tests.test_oidc_authorize import signs_in_again
 
 PASSWORD = "seven brave kettles sing"
@@ -204,3 +204,31 @@ def test_a_spending_that_is_sent_again_over_a_new_connection_is_one(ada, redis_c
         tokens = grant_store.exchange(found, "openid", until=int(time.time()) + 600)
     assert tokens is not None
     assert shop.refresh(tokens.refresh).status_code == 200
+
+
+@pytest.mark.parametrize("table", ["accounts_user", "sso_oidc_signingkey"])
+def test_a_database_without_answers_is_an_outage_to_everybody_and_costs_no_tokens(ada, table, monkeypatch):
+    shop = entered()
+    given, code = shop.enter(), shop.code()
+    monkeypatch.setattr(keys, "REMEMBERED", 0)
+    with gone_from_sql(table):
+        asked = [shop.redeem(code), shop.refresh(given["refresh_token"])]
+        if table == "accounts_user":
+            asked.append(shop.userinfo(given["access_token"]))
+        else:
+            asked.append(hub_client().get("/.well-known/jwks.json", secure=True))
+        assert [error(answer) for answer in asked] == [(503, "temporarily_unavailable")] * len(asked)
+    assert shop.redeem(code).status_code == 200
+    assert shop.refresh(given["refresh_token"]).status_code == 200
+
+
+@contextmanager
+def gone_from_sql(table):
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA legacy_alter_table = ON")
+        cursor.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
+        try:
+            yield
+        finally:
+            cursor.execute(f"ALTER TABLE elsewhere RENAME TO {table}")
+            cursor.execute("PRAGMA legacy_alter_table = OFF")
