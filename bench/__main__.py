@@ -95,7 +95,12 @@ def main() -> None:
     if found("npm") and not (PEERS / "node_modules").is_dir():
         settings.say(install())
     if given.footprint_anew:
-        return _footprint_anew(settings)
+        _footprint_anew(settings)
+    else:
+        _everything(given, settings, only)
+
+
+def _everything(given: argparse.Namespace, settings: Settings, only: tuple[str, ...]) -> None:
     said = run(settings, tuple(given.parts))
     print(console(said))
     if given.out:
