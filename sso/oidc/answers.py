@@ -34,9 +34,15 @@ class Refused(SSOError):
         self.code, self.public, self.status = code, public, status  # type: ignore[misc]
 
 
+class TemporarilyUnavailable(TryAgain):
+    """What the hub's pages call ``try_again``, by its name in RFC 6749 (§4.1.2.1)."""
+
+    code = "temporarily_unavailable"
+
+
 def answered(error: SSOError) -> HttpResponse:
-    """``error`` as RFC 6749 §5.2 has it, an outage by the name that §4.1.2.1 gives it."""
-    code = "temporarily_unavailable" if isinstance(error, TryAgain) else error.code
+    """``error`` as RFC 6749 §5.2 has it."""
+    code = TemporarilyUnavailable.code if isinstance(error, TryAgain) else error.code
     body = {"error": code, "error_description": error.public}
     return JsonResponse(body, status=error.status, headers={**NO_STORE, **error.headers})
 
