@@ -30,8 +30,10 @@ def administrator(username: str = "root", *permissions: str, **fields: Any) -> U
 
 def signed_in_with_code(visitor: Visitor, username: str = "root") -> Visitor:
     """Password and code, as on the pages; fresh enough for every act."""
+    from tests.test_account_pages import early_in_a_step
     from tests.test_api_steps import code_now
 
+    early_in_a_step()
     assert visitor.sign_in(username, PASSWORD)["Location"].startswith("/login/factor/")
     assert visitor.send("/login/factor/", {"code": code_now()})["Location"].startswith("/login/trust/")
     visitor.send("/login/trust/", {"action": "no"})
