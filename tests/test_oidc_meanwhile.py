@@ -10,8 +10,10 @@ from django.db import OperationalError, connection
 from sso_client.errors import StoreUnavailable
 
 from accounts.models import User
+from sso import registry_mirror
 from sso.audit.models import AuditEvent
 from sso.oidc import authorizing, claims, grant_store, keys
+from tests.support.faults import until
 from tests.support.oidc import CALLBACK, OidcApp, claims_of, hub_client, query_of
 from tests.test_oidc_authorize import signs_in_again
 
@@ -37,7 +39,9 @@ def entered(**options):
 def change(shop, **fields):
     for name, value in fields.items():
         setattr(shop.app, name, value)
+    before = registry_mirror.current()
     shop.app.save()
+    until(lambda: registry_mirror.current() is not before)  # a push away, below a second
 
 
 def error(response):
