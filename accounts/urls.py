@@ -98,9 +98,7 @@ urlpatterns = [
         borrowed(fresh(long_password_first(webauthn.remove_webauthn))),
         name="mfa_remove_webauthn",
     ),
-    path(
-        "account/passkeys/<int:pk>/edit/", borrowed(fresh(passkeys.rename)), name="mfa_edit_webauthn"
-    ),
+    path("account/passkeys/<int:pk>/edit/", borrowed(fresh(passkeys.rename)), name="mfa_edit_webauthn"),
     path(".well-known/change-password", well_known.change_password),
     path(".well-known/webauthn", well_known.related_origins),
 ]

@@ -236,6 +236,7 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "sso.admin.dashboard.context",
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": ["sso.admin.pages.stylesheet"],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "sso.admin.pages.favicon"}],
     "SIDEBAR": {"show_search": True, "navigation": "sso.admin.pages.sidebar"},
     "ACCOUNT": {"navigation": [{"title": "My account", "link": "/account/"}]},
 }

@@ -297,10 +297,12 @@ def listing(user_id: str, *, offset: int = 0, limit: int = 100) -> list[SignIn]:
 
     An entry without a record stays: it may be a sign-in that is just being written. It goes with its absolute end.
     """
-    living = []
-    for sign_in in sign_in_store.get_many(sign_in_store.sids_of(user_id, offset=offset, limit=limit)):
-        if sign_in and not sign_in.ended and (lives := shared_sessions.lives(sign_in.shared)):
-            living.append(replace(sign_in, last_seen=last_seen(sign_in, max(lives.values()))))
+    found = sign_in_store.get_many(sign_in_store.sids_of(user_id, offset=offset, limit=limit))
+    living = [
+        replace(one, last_seen=last_seen(one, max(lives.values())))
+        for one in found
+        if one and not one.ended and (lives := shared_sessions.lives(one.shared))
+    ]
     return sorted(living, key=lambda s: s.created, reverse=True)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 import re
+import time
 from base64 import urlsafe_b64encode
 from typing import Any
 

@@ -127,7 +127,11 @@ def test_variables_that_are_named_are_read(page: Path) -> None:
 
 @each_page
 def test_checks_that_are_named_exist(page: Path) -> None:
-    ids = {f"sso.{name}" for name in vars(checks) if re.fullmatch(r"[EW]\d{3}", name)} | {"sso.W017", "sso.E004", "sso.W018"}
+    ids = {f"sso.{name}" for name in vars(checks) if re.fullmatch(r"[EW]\d{3}", name)} | {
+        "sso.W017",
+        "sso.E004",
+        "sso.W018",
+    }
     assert named(r"\bsso\.[EW]\d{3}\b", page) <= ids
 
 

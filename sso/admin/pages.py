@@ -116,6 +116,11 @@ def stylesheet(_request: HttpRequest) -> str:
     return static("sso_admin/admin.css")
 
 
+def favicon(_request: HttpRequest) -> str:
+    """The mark of the other pages; without one browsers ask for a file that is not there."""
+    return static("accounts/mark.svg")
+
+
 # -- the menu
 
 #: Tables of Django's: model admin URL name, title, icon, permission, part of the menu.
