@@ -50,6 +50,15 @@ class Groups(widgets.ManyToManyWidget):  # type: ignore[misc]
         return found
 
 
+class GroupsColumn(fields.Field):  # type: ignore[misc]
+    """Groups that give permissions here are not a file's to give, nor to take away."""
+
+    def save(self, instance: Any, row: Any, is_m2m: bool = False, **kwargs: Any) -> None:
+        kept = [group for group in instance.groups.all() if group.permissions.exists()]
+        super().save(instance, row, is_m2m, **kwargs)
+        instance.groups.add(*kept)
+
+
 def stored_hash(text: str) -> str:
     """A hash of Django's own kinds, or Argon2 and bcrypt as others write them, as Django keeps it.
 
@@ -69,7 +78,7 @@ class People(resources.ModelResource):  # type: ignore[misc]
     """Without anything of passwords. People are told apart by their username."""
 
     username = fields.Field(column_name="username", attribute="username")
-    groups = fields.Field(
+    groups = GroupsColumn(
         column_name="groups", attribute="groups", widget=Groups(Group, field="name", separator=",")
     )
 

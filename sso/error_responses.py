@@ -56,13 +56,18 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
         who = f"{getattr(request, 'user', '')}{getattr(request, 'client_address', '')}"
         audit.record_seldom(
             audit.Event.ADMIN_REFUSED,
-            of=f"{who} {request.path}",
+            of=f"{who} {_page_name(request)}",
             outcome=audit.REFUSED,
             request=request,
             page=request.path,
             reason="permission",
         )
     return respond(request, Forbidden(str(exception)))
+
+
+def _page_name(request: HttpRequest) -> str:
+    """The view's name, of which there are a few: addresses are without number, and so would be the notes of them."""
+    return (request.resolver_match and request.resolver_match.url_name) or ""
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

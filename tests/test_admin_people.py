@@ -270,6 +270,14 @@ def test_a_file_raises_nobody(clerk: Visitor) -> None:
     assert not powerful.user_set.exists()
 
 
+def test_a_file_takes_no_group_away_that_it_could_not_give(clerk: Visitor, ada: User) -> None:
+    powerful, plain = Group.objects.create(name="powerful"), Group.objects.create(name="plain")
+    powerful.permissions.add(Permission.objects.get(codename="delete_user"))
+    ada.groups.add(powerful, plain)
+    brought_in(clerk, "username,email,groups\nada,ada@example.com,\n")
+    assert list(ada.groups.all()) == [powerful]
+
+
 def exported(visitor: Visitor, resource: str, kind: str = "json") -> Any:
     page = Page(visitor.get(f"{LIST}export/").content.decode())
     number = {o.text: o.attributes["value"] for o in page.all("option")}[kind]

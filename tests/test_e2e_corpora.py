@@ -29,7 +29,7 @@ OURS = re.compile(
     rf"(?:{'|'.join(map(re.escape, (HUB, SHOP, WIKI, SECURE)))})/[\x21-\x5b\x5d-\x7e]*", re.ASCII
 )
 OWN_PATHS = re.compile(
-    r"/(?:login/(?:code/)?(?:\?(?:rd|next)=[\w.%~-]+)?|logout/(?:\?rd=[\w.%~-]+)?|password/reset/"
+    r"/(?:login/(?:code/)?(?:\?(?:rd|next)=[\w.%~-]+)?|logout/(?:\?rd=[\w.%~-]+)?|password/reset/|language/|trouble/(?:\?rd=[\w.%~-]+)?"
     r"|static/accounts/[\w.-]+)?|#content",
     re.ASCII,
 )
