@@ -155,7 +155,6 @@ def _begin(
     return sign_in
 
 
-@audit.cause("room", event=audit.Event.SIGN_IN_REPLACED)
 def _refuse_if_ended_meanwhile(sign_in: SignIn) -> None:
     """Whoever ended everything of this person between index and record took the index entry away.
 
@@ -165,6 +164,7 @@ def _refuse_if_ended_meanwhile(sign_in: SignIn) -> None:
         raise SessionEnded("everything of this person was ended while the sign-in began")
 
 
+@audit.cause("room", event=audit.Event.SIGN_IN_REPLACED)
 def _make_room(new: SignIn) -> None:
     """One account cannot fill Redis, whoever has its password."""
     if sign_in_store.count(new.user_id) > MOST_SIGN_INS:

@@ -85,7 +85,15 @@ def test_it_takes_the_place_of_the_administrators_own_sign_in(
 
 def test_account_pages_and_the_admin_stay_closed(visitor: Visitor, ada: User) -> None:
     sign_in_as(visitor, ada)
-    for path in ("/account/", "/account/password/", "/account/sessions/", "/admin/", "/api/sessions"):
+    for path in (
+        "/account/",
+        "/account/password/",
+        "/account/sessions/",
+        "/email/undo/",
+        "/password/reset/",
+        "/admin/",
+        "/api/sessions",
+    ):
         answer = visitor.get(path)
         assert answer.status_code == 403, path
         assert "closed_to_support" in answer.content.decode() or "Closed while" in answer.content.decode()

@@ -25,7 +25,8 @@ from django.http import HttpResponse
 from sso_client.errors import StoreUnavailable
 
 from accounts.models import User
-from sso import reconciling, shared_sessions, sign_in_store, sign_ins
+from sso import audit, reconciling, shared_sessions, sign_in_store, sign_ins
+from sso.audit.models import AuditEvent
 from sso.errors import SessionEnded
 from sso.hub_sessions import SessionStore
 from sso.keys import fingerprint
@@ -703,3 +704,5 @@ def test_the_hundred_and_first_sign_in_ends_the_one_that_would_end_first(
     assert living[0], "the one with the longest life stays"
     assert living[-1], "the new one stays"
     assert sum(living) == 3
+    trail = AuditEvent.objects.filter(event=audit.Event.SIGN_IN_REPLACED)
+    assert [event.details["by"] for event in trail] == ["room", "room"]

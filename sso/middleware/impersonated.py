@@ -15,7 +15,7 @@ from sso.impersonation import ClosedToSupport, actor_of
 from sso.requests import HubRequest
 
 #: Pages that are the person's own business.
-CLOSED = ("/account/", "/admin/", "/password/", "/register/")
+CLOSED = ("/account/", "/admin/", "/password/", "/email/")
 
 
 class ImpersonatedMiddleware:
