@@ -53,6 +53,17 @@ class HasFactor(admin.SimpleListFilter):
         return queryset if wanted is None else queryset.filter(has_factor=wanted)
 
 
+def _button(name: str, label: Any, icon: str, permission: str) -> Any:
+    """A button that leads to the page which asks; changes nothing by itself."""
+
+    def lead(_admin: Any, _request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return person_pages.lead_to(name, object_id)
+
+    lead.__name__ = f"to_{name}"  # what unfold knows it by
+    path_part = f"to-{name.replace('_', '-')}"
+    return action(description=label, url_path=path_part, permissions=[permission], icon=icon)(lead)
+
+
 @admin.register(User)
 class PersonAdmin(Guarded, ImportExportMixin, ModelAdmin):  # type: ignore[misc]
     """A list to find people in, and one page for everything about a person."""
@@ -68,7 +79,7 @@ class PersonAdmin(Guarded, ImportExportMixin, ModelAdmin):  # type: ignore[misc]
     actions = ("disable", "enable", "end_sessions", "send_reset")
     actions_detail = (
         "to_sign_in_as",
-        {"title": _("More"), "items": ["to_reset_link", "to_factor_reset", "to_end_sessions"]},
+        {"title": _("More"), "items": ["to_reset_link", "to_reset_factors", "to_end_sessions"]},
     )
     resource_classes = (People, PeopleWithHashes)
     import_form_class, export_form_class = ImportForm, ExportForm
@@ -210,35 +221,10 @@ class PersonAdmin(Guarded, ImportExportMixin, ModelAdmin):  # type: ignore[misc]
 
     # -- acts for one: buttons that lead to a page which asks
 
-    @action(
-        description=_("Sign in as"),
-        url_path="to-sign-in-as",
-        permissions=["sign_in_as"],
-        icon="supervisor_account",
-    )
-    def to_sign_in_as(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        return person_pages.lead_to("sign_in_as", object_id)
-
-    @action(
-        description=_("Send password link"), url_path="to-reset-link", permissions=["change"], icon="mail"
-    )
-    def to_reset_link(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        return person_pages.lead_to("reset_link", object_id)
-
-    @action(
-        description=_("Remove second factors"),
-        url_path="to-factor-reset",
-        permissions=["change"],
-        icon="lock_reset",
-    )
-    def to_factor_reset(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        return person_pages.lead_to("reset_factors", object_id)
-
-    @action(
-        description=_("End sessions"), url_path="to-end-sessions", permissions=["end_sessions"], icon="logout"
-    )
-    def to_end_sessions(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        return person_pages.lead_to("end_sessions", object_id)
+    to_sign_in_as = _button("sign_in_as", _("Sign in as"), "supervisor_account", "sign_in_as")
+    to_reset_link = _button("reset_link", _("Send password link"), "mail", "change")
+    to_reset_factors = _button("reset_factors", _("Remove second factors"), "lock_reset", "change")
+    to_end_sessions = _button("end_sessions", _("End sessions"), "logout", "end_sessions")
 
     def get_urls(self) -> list[URLPattern]:
         def at(route: str, view: Any, name: str) -> URLPattern:

@@ -260,7 +260,7 @@ def test_whoever_sends_the_doctor_out_stands_in_the_trail(wiki: RelyingApp) -> N
 # -- what makes no sense
 
 
-@pytest.mark.parametrize("act", ["to-sign-in-as", "to-reset-link", "to-factor-reset", "to-end-sessions"])
+@pytest.mark.parametrize("act", ["to-sign-in-as", "to-reset-link", "to-reset-factors", "to-end-sessions"])
 @pytest.mark.parametrize("thing", ["1", "abc", "%00", "..%2f..", "a%0d%0ab"])
 def test_a_button_of_nobody_is_no_page(root: Visitor, act: str, thing: str) -> None:
     assert root.get(f"{LIST}{thing}/{act}/").status_code in (403, 404)
